@@ -1,0 +1,3 @@
+//! From Kafka to the partition queues.
+
+pub mod decode;

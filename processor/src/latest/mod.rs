@@ -1,0 +1,54 @@
+//! The projection: the latest state per symbol, which can be thrown away and written again.
+//!
+//! Keys: `PREFIX:{PIPELINE}:REVISION:SYMBOL` (hash: `version` and the fields), `PREFIX:{PIPELINE}:REVISION:markers`
+//! (hash: partition → offset up to which everything is published), `PREFIX:{PIPELINE}:live`.
+
+use assay_engine::SymbolView;
+use async_trait::async_trait;
+
+/// What one partition wants published.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Partition.
+    pub partition: i32,
+    /// Everything below is published once this call succeeded.
+    pub marker: i64,
+    /// Changed symbols.
+    pub views: Vec<SymbolView>,
+}
+
+/// What went wrong at the projection.
+#[derive(Debug, thiserror::Error)]
+pub enum LatestError {
+    /// Unreachable, timed out or refused.
+    #[error("the latest-state store cannot be reached: {0}; check results.redis and the server")]
+    Unavailable(String),
+    /// `maxmemory-policy` is not `noeviction`.
+    #[error("maxmemory-policy is {0}; set it to noeviction, or keys vanish silently")]
+    Evicting(String),
+}
+
+/// Where the latest state per symbol lives.
+#[async_trait]
+pub trait LatestState: Send + Sync {
+    /// Writes views whose version is newer than the stored one, then the markers, in one atomic call.
+    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<(), LatestError>;
+
+    /// The markers by partition; a missing one is not in the map.
+    async fn markers(&self, revision: &str) -> Result<std::collections::BTreeMap<i32, i64>, LatestError>;
+
+    /// The revision that readers follow.
+    async fn live(&self) -> Result<Option<String>, LatestError>;
+
+    /// Points readers at a revision.
+    async fn set_live(&self, revision: &str) -> Result<(), LatestError>;
+
+    /// Deletes the keys of a retired revision in bounded chunks.
+    async fn retire(&self, revision: &str) -> Result<(), LatestError>;
+
+    /// Whether it answers and never evicts.
+    async fn check(&self) -> Result<(), LatestError>;
+
+    /// Every key and field of a revision in a canonical text form, sorted.
+    async fn dump(&self, revision: &str) -> Result<String, LatestError>;
+}

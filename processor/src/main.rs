@@ -1,0 +1,3 @@
+//! The `assay` binary: wiring only.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! From the validated document of `crds` to the engine's settings.
