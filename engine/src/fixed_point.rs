@@ -97,7 +97,9 @@ impl Digits {
 fn push(significand: Option<u64>, zeros: u32, digit: u8) -> Option<u64> {
     match significand? {
         0 => Some(u64::from(digit)),
-        value => value.checked_mul(10_u64.checked_pow(zeros.checked_add(1)?)?)?.checked_add(u64::from(digit)),
+        value => value
+            .checked_mul(10_u64.checked_pow(zeros.checked_add(1)?)?)?
+            .checked_add(u64::from(digit)),
     }
 }
 
