@@ -62,7 +62,13 @@ impl Kafka {
         write_properties(&scratch, &port, &controller_port)?;
         format_storage(&home, &scratch)?;
         let process = Mutex::new(spawn(&home, &scratch)?);
-        let kafka = Self { process, scratch, port, _controller_port: controller_port, home };
+        let kafka = Self {
+            process,
+            scratch,
+            port,
+            _controller_port: controller_port,
+            home,
+        };
         kafka.wait_until_ready()?;
         Ok(kafka)
     }
@@ -73,7 +79,10 @@ impl Kafka {
     /// It could not be started.
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<Kafka, String>> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| anyhow!("{error}"))
+        SHARED
+            .get_or_init(|| Self::start().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|error| anyhow!("{error}"))
     }
 
     /// `bootstrap.servers`.
@@ -113,7 +122,10 @@ impl Kafka {
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         // A broker that is down is part of many tests: librdkafka shall not fill their output with it.
-        config.set("bootstrap.servers", self.bootstrap()).set("log_level", "0").set("allow.auto.create.topics", "false");
+        config
+            .set("bootstrap.servers", self.bootstrap())
+            .set("log_level", "0")
+            .set("allow.auto.create.topics", "false");
         config
     }
 
@@ -187,12 +199,17 @@ impl Kafka {
     /// A record was not taken.
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = NewRecord>) -> Result<()> {
         let mut config = self.client_config();
-        config.set("enable.idempotence", "true").set("linger.ms", "5").set("message.max.bytes", "20000000");
+        config
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            .set("message.max.bytes", "20000000");
         let producer: ThreadedProducer<_> = config.create()?;
         for record in records {
             send(&producer, topic, &record)?;
         }
-        producer.flush(START_LIMIT).context("not every record was acknowledged")?;
+        producer
+            .flush(START_LIMIT)
+            .context("not every record was acknowledged")?;
         ensure!(producer.in_flight_count() == 0, "records are still in flight");
         Ok(())
     }
@@ -211,7 +228,9 @@ impl Kafka {
     /// The topic is unknown or the broker does not answer.
     pub fn log_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>> {
         let consumer = self.consumer()?;
-        (0..partitions).map(|partition| Ok(consumer.fetch_watermarks(topic, partition, CALL_LIMIT)?.1)).collect()
+        (0..partitions)
+            .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, CALL_LIMIT)?.1))
+            .collect()
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
@@ -251,12 +270,17 @@ impl Kafka {
 fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::scope(|scope| {
-        scope.spawn(|| runtime.block_on(future)).join().map_err(|_| anyhow!("the admin call panicked"))
+        scope
+            .spawn(|| runtime.block_on(future))
+            .join()
+            .map_err(|_| anyhow!("the admin call panicked"))
     })
 }
 
 fn admin_options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(CALL_LIMIT)).operation_timeout(Some(CALL_LIMIT))
+    AdminOptions::new()
+        .request_timeout(Some(CALL_LIMIT))
+        .operation_timeout(Some(CALL_LIMIT))
 }
 
 fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record: &NewRecord) -> Result<()> {
@@ -275,10 +299,22 @@ fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record
 /// The folder of Kafka's jars, installed if it is not there yet.
 fn kafka_home() -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/local/install");
-    let output = Command::new(&script).arg("kafka").output().context("cannot run deploy/local/install")?;
-    ensure!(output.status.success(), "deploy/local/install failed: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(&script)
+        .arg("kafka")
+        .output()
+        .context("cannot run deploy/local/install")?;
+    ensure!(
+        output.status.success(),
+        "deploy/local/install failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let printed = String::from_utf8(output.stdout)?;
-    Ok(PathBuf::from(printed.lines().last().context("deploy/local/install printed no folder")?))
+    Ok(PathBuf::from(
+        printed
+            .lines()
+            .last()
+            .context("deploy/local/install printed no folder")?,
+    ))
 }
 
 fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port) -> Result<()> {
@@ -287,8 +323,13 @@ fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port) -> R
         ("@CONTROLLER_PORT@", controller_port.number().to_string()),
         ("@DATA@", scratch.path().join("data").display().to_string()),
     ]);
-    let filled = values.iter().fold(SERVER_PROPERTIES.to_owned(), |text, (name, value)| text.replace(name, value));
-    Ok(std::fs::write(scratch.path().join("server.properties"), filled + QUICK_RESTART)?)
+    let filled = values.iter().fold(SERVER_PROPERTIES.to_owned(), |text, (name, value)| {
+        text.replace(name, value)
+    });
+    Ok(std::fs::write(
+        scratch.path().join("server.properties"),
+        filled + QUICK_RESTART,
+    )?)
 }
 
 fn java(home: &Path, scratch: &Scratch, class: &str) -> Command {
@@ -305,9 +346,18 @@ fn java(home: &Path, scratch: &Scratch, class: &str) -> Command {
 fn format_storage(home: &Path, scratch: &Scratch) -> Result<()> {
     let mut command = java(home, scratch, "kafka.tools.StorageTool");
     // 22 characters of URL-safe base64, the last of which carries two bits only.
-    let cluster_id: String = (0..21).map(|_| char::from(b'a' + rand::random_range(0..26_u8))).collect();
-    let output = command.args(["format", "-c", "server.properties", "-t"]).arg(cluster_id + "A").output()?;
-    ensure!(output.status.success(), "cannot format Kafka's storage: {}", String::from_utf8_lossy(&output.stderr));
+    let cluster_id: String = (0..21)
+        .map(|_| char::from(b'a' + rand::random_range(0..26_u8)))
+        .collect();
+    let output = command
+        .args(["format", "-c", "server.properties", "-t"])
+        .arg(cluster_id + "A")
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "cannot format Kafka's storage: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 

@@ -26,7 +26,10 @@ impl Port {
         std::fs::create_dir_all(&folder).context("cannot create the folder of port locks")?;
         for _ in 0..1000 {
             let number = rand::rng().random_range(RANGE);
-            let lock = OpenOptions::new().create(true).append(true).open(folder.join(number.to_string()))?;
+            let lock = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(folder.join(number.to_string()))?;
             if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
                 return Ok(Self { number, _lock: lock });
             }

@@ -42,9 +42,25 @@ impl Postgres {
         let scratch = Scratch::new("postgres")?;
         give_to_owner(scratch.path())?;
         let mut initdb = as_owner(&binaries()?.join("initdb"))?;
-        initdb.args(["-U", "assay", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
-        let output = initdb.arg(scratch.path().join("data")).output().context("cannot run initdb")?;
-        ensure!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+        initdb.args([
+            "-U",
+            "assay",
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-D",
+        ]);
+        let output = initdb
+            .arg(scratch.path().join("data"))
+            .output()
+            .context("cannot run initdb")?;
+        ensure!(
+            output.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let port = Port::reserve()?;
         let process = Mutex::new(spawn(&scratch, &port)?);
         let postgres = Self { process, scratch, port };
@@ -58,7 +74,10 @@ impl Postgres {
     /// It could not be started.
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<Postgres, String>> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| anyhow!("{error}"))
+        SHARED
+            .get_or_init(|| Self::start().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|error| anyhow!("{error}"))
     }
 
     /// The server's port on 127.0.0.1.
@@ -70,7 +89,10 @@ impl Postgres {
     /// A database by name.
     #[must_use]
     pub fn database(&self, name: &str) -> Database {
-        Database { port: self.port(), name: name.to_owned() }
+        Database {
+            port: self.port(),
+            name: name.to_owned(),
+        }
     }
 
     /// Creates an empty database with a name of its own.
@@ -213,15 +235,33 @@ impl Database {
     pub fn query(&self, sql: &str) -> Result<Vec<Vec<String>>> {
         let printed = self.psql(sql)?;
         let rows = printed.split_terminator('\u{1e}');
-        Ok(rows.map(|row| row.split('\u{1f}').map(str::to_owned).collect()).collect())
+        Ok(rows
+            .map(|row| row.split('\u{1f}').map(str::to_owned).collect())
+            .collect())
     }
 
     fn psql(&self, sql: &str) -> Result<String> {
         let mut psql = Command::new(binaries()?.join("psql"));
         // Separators that no text column holds; stop at the first error instead of going on.
-        psql.args(["-XqAt", "-F", "\u{1f}", "-R", "\u{1e}", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", sql]);
+        psql.args([
+            "-XqAt",
+            "-F",
+            "\u{1f}",
+            "-R",
+            "\u{1e}",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            &self.url(),
+            "-c",
+            sql,
+        ]);
         let output = psql.env("PGCONNECT_TIMEOUT", "5").output().context("cannot run psql")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
         Ok(String::from_utf8(output.stdout)?.trim_end_matches('\n').to_owned())
     }
 }
@@ -229,7 +269,10 @@ impl Database {
 /// The newest version that is installed.
 fn binaries() -> Result<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").context("Postgres is missing; run deploy/local/install")?;
-    let folders = versions.flatten().map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists());
+    let folders = versions
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .filter(|bin| bin.join("initdb").exists());
     folders.max().context("Postgres is missing; run deploy/local/install")
 }
 
@@ -238,7 +281,9 @@ fn owner() -> Result<Option<User>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
     }
-    User::from_name("postgres")?.context("no user postgres; run deploy/local/install").map(Some)
+    User::from_name("postgres")?
+        .context("no user postgres; run deploy/local/install")
+        .map(Some)
 }
 
 fn as_owner(program: &Path) -> Result<Command> {
@@ -265,11 +310,21 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 
 fn spawn(scratch: &Scratch, port: &Port) -> Result<Process> {
     let mut command = as_owner(&binaries()?.join("postgres"))?;
-    command.arg("-D").arg(scratch.path().join("data")).args(["-p", &port.number().to_string()]);
+    command
+        .arg("-D")
+        .arg(scratch.path().join("data"))
+        .args(["-p", &port.number().to_string()]);
     // The machine itself never goes down in a test, so the kernel's cache is durable enough.
-    for setting in ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=200", "shared_buffers=32MB"] {
+    for setting in [
+        "listen_addresses=127.0.0.1",
+        "fsync=off",
+        "max_connections=200",
+        "shared_buffers=32MB",
+    ] {
         command.args(["-c", setting]);
     }
-    command.arg("-c").arg(format!("unix_socket_directories={}", scratch.path().display()));
+    command
+        .arg("-c")
+        .arg(format!("unix_socket_directories={}", scratch.path().display()));
     Process::spawn("Postgres", command, &scratch.path().join("log"))
 }

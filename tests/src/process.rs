@@ -32,11 +32,24 @@ impl Process {
     /// # Errors
     /// The program or the log file cannot be opened.
     pub fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Self> {
-        let file = File::options().create(true).append(true).open(log).context("cannot open the log file")?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .context("cannot open the log file")?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0);
         let program = command.get_program().to_owned();
-        let child = spawn_from_lasting_thread(command).with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+        let child =
+            spawn_from_lasting_thread(command).with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+        })
     }
 
     /// The process id.
@@ -100,7 +113,10 @@ impl Process {
     /// It has ended.
     pub fn ensure_running(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            let signal = status.signal().map(|signal| format!(" by signal {signal}")).unwrap_or_default();
+            let signal = status
+                .signal()
+                .map(|signal| format!(" by signal {signal}"))
+                .unwrap_or_default();
             anyhow::bail!("{} ended{signal} ({status}):\n{}", self.name, self.log_tail());
         }
         Ok(())
@@ -186,7 +202,9 @@ mod tests {
     fn a_child_outlives_the_thread_that_asked_for_it() -> Result<()> {
         let (mut process, _scratch) = std::thread::spawn(sleeper).join().expect("no panic")?;
         process.ensure_running()?;
-        wait::until(Duration::from_secs(5), "its first line", || Ok(process.log()?.contains("started").then_some(())))?;
+        wait::until(Duration::from_secs(5), "its first line", || {
+            Ok(process.log()?.contains("started").then_some(()))
+        })?;
         process.ensure_running()
     }
 
@@ -194,9 +212,13 @@ mod tests {
     fn a_frozen_child_goes_on_after_the_thaw_and_a_killed_one_is_gone() -> Result<()> {
         let (mut process, _scratch) = sleeper()?;
         process.freeze();
-        wait::until(Duration::from_secs(5), "the freeze", || Ok(process.is_frozen()?.then_some(())))?;
+        wait::until(Duration::from_secs(5), "the freeze", || {
+            Ok(process.is_frozen()?.then_some(()))
+        })?;
         process.thaw();
-        wait::until(Duration::from_secs(5), "the thaw", || Ok((!process.is_frozen()?).then_some(())))?;
+        wait::until(Duration::from_secs(5), "the thaw", || {
+            Ok((!process.is_frozen()?).then_some(()))
+        })?;
         process.kill();
         assert!(process.ensure_running().is_err());
         Ok(())

@@ -76,7 +76,12 @@ impl Proxy {
     pub fn start(upstream: u16, protocol: Protocol) -> Result<Self> {
         let port = Port::reserve()?;
         let listener = TcpListener::bind(("127.0.0.1", port.number()))?;
-        let shared = Arc::new(Shared { upstream, protocol, state: Mutex::default(), lost: AtomicU32::new(0) });
+        let shared = Arc::new(Shared {
+            upstream,
+            protocol,
+            state: Mutex::default(),
+            lost: AtomicU32::new(0),
+        });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || accept_all(&listener, &accepting));
         Ok(Self { port, shared })
@@ -124,7 +129,11 @@ impl Proxy {
 
     /// Loses the next `times` requests that contain `pattern`, or their replies.
     pub fn lose(&self, pattern: &str, loss: Loss, times: u32) {
-        self.shared.state().watch = Some(Watch { pattern: pattern.to_owned(), loss, times });
+        self.shared.state().watch = Some(Watch {
+            pattern: pattern.to_owned(),
+            loss,
+            times,
+        });
     }
 
     /// How many requests or replies were lost through `lose`.
@@ -159,7 +168,10 @@ impl Shared {
     /// Takes one of the watch's turns if the request is the one it waits for.
     fn take_loss(&self, seen: impl Fn(&str) -> bool) -> Option<Loss> {
         let mut state = self.state();
-        let watch = state.watch.as_mut().filter(|watch| watch.times > 0 && seen(&watch.pattern))?;
+        let watch = state
+            .watch
+            .as_mut()
+            .filter(|watch| watch.times > 0 && seen(&watch.pattern))?;
         watch.times -= 1;
         let loss = watch.loss;
         Some(loss)
@@ -182,8 +194,16 @@ fn connect(client: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", shared.upstream))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    shared.state().connections.extend([client.try_clone()?, server.try_clone()?]);
-    let link = Arc::new(Link { client, server, losing: Mutex::new(false), shared: Arc::clone(shared) });
+    shared
+        .state()
+        .connections
+        .extend([client.try_clone()?, server.try_clone()?]);
+    let link = Arc::new(Link {
+        client,
+        server,
+        losing: Mutex::new(false),
+        shared: Arc::clone(shared),
+    });
     let back = Arc::clone(&link);
     std::thread::spawn(move || link.pump(Link::pass_requests));
     std::thread::spawn(move || back.pump(Link::pass_replies));
@@ -217,7 +237,10 @@ impl Link {
                 return Ok(());
             }
             let run = statements.observe(bytes);
-            match self.shared.take_loss(|pattern| run.iter().any(|text| text.contains(pattern))) {
+            match self
+                .shared
+                .take_loss(|pattern| run.iter().any(|text| text.contains(pattern)))
+            {
                 Some(Loss::Request) => {
                     self.shared.lost.fetch_add(1, Ordering::AcqRel);
                     return Ok(());

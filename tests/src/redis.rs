@@ -42,7 +42,10 @@ impl Redis {
     /// It could not be started.
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<Redis, String>> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| anyhow!("{error}"))
+        SHARED
+            .get_or_init(|| Self::start().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|error| anyhow!("{error}"))
     }
 
     /// The server's port on 127.0.0.1.
@@ -159,12 +162,17 @@ fn dump_key(connection: &mut ::redis::Connection, key: &str) -> Result<String> {
     let mut text = String::new();
     match kind.as_str() {
         "hash" => {
-            let fields: std::collections::BTreeMap<String, String> = ::redis::cmd("HGETALL").arg(key).query(connection)?;
+            let fields: std::collections::BTreeMap<String, String> =
+                ::redis::cmd("HGETALL").arg(key).query(connection)?;
             for (field, value) in fields {
                 writeln!(text, "{key} {field} {value}")?;
             }
         }
-        "string" => writeln!(text, "{key} {}", ::redis::cmd("GET").arg(key).query::<String>(connection)?)?,
+        "string" => writeln!(
+            text,
+            "{key} {}",
+            ::redis::cmd("GET").arg(key).query::<String>(connection)?
+        )?,
         other => anyhow::bail!("key {key} is a {other}"),
     }
     Ok(text)
@@ -172,7 +180,18 @@ fn dump_key(connection: &mut ::redis::Connection, key: &str) -> Result<String> {
 
 fn spawn(scratch: &Scratch, port: &Port) -> Result<Process> {
     let mut command = Command::new("redis-server");
-    command.args(["--port", &port.number().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--maxmemory-policy", "noeviction", "--dir"]).arg(scratch.path());
+    command.args([
+        "--port",
+        &port.number().to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]);
+    command
+        .args(["--maxmemory-policy", "noeviction", "--dir"])
+        .arg(scratch.path());
     Process::spawn("Redis", command, &scratch.path().join("log")).context("run deploy/local/install")
 }

@@ -8,7 +8,11 @@ use assay_tests::{Kafka, Postgres, Redis};
 fn a_killed_broker_comes_back_with_its_records() -> Result<()> {
     let kafka = Kafka::start()?;
     let topic = kafka.create_topic("kept", 2)?;
-    let record = NewRecord { partition: Some(1), value: b"value".to_vec(), ..NewRecord::default() };
+    let record = NewRecord {
+        partition: Some(1),
+        value: b"value".to_vec(),
+        ..NewRecord::default()
+    };
     kafka.produce(&topic, [record])?;
     kafka.restart()?;
     assert_eq!(kafka.log_ends(&topic, 2)?, [0, 1]);
@@ -34,7 +38,10 @@ fn postgres_survives_an_immediate_stop_and_goes_back_in_time_by_its_copy() -> Re
     database.execute("INSERT INTO kept VALUES (2)")?;
     postgres.stop_immediately()?;
     postgres.restart()?;
-    assert_eq!(database.query("SELECT value, NULL FROM kept ORDER BY 1")?, [["1", ""], ["2", ""]]);
+    assert_eq!(
+        database.query("SELECT value, NULL FROM kept ORDER BY 1")?,
+        [["1", ""], ["2", ""]]
+    );
     postgres.stop_immediately()?;
     postgres.restore_copy()?;
     assert_eq!(database.query("SELECT value FROM kept")?, [["1"]]);
@@ -44,7 +51,13 @@ fn postgres_survives_an_immediate_stop_and_goes_back_in_time_by_its_copy() -> Re
 #[test]
 fn redis_restarts_from_an_old_dump_or_empty() -> Result<()> {
     let redis = Redis::start()?;
-    let set = |key: &str| -> Result<()> { Ok(redis::cmd("HSET").arg(key).arg("field").arg(1).query(&mut redis.connection()?)?) };
+    let set = |key: &str| -> Result<()> {
+        Ok(redis::cmd("HSET")
+            .arg(key)
+            .arg("field")
+            .arg(1)
+            .query(&mut redis.connection()?)?)
+    };
     set("old")?;
     redis.save_dump()?;
     set("new")?;

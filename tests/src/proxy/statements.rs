@@ -15,7 +15,12 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new(protocol: Protocol) -> Self {
-        Self { protocol, pending: Vec::new(), started: false, prepared: HashMap::new() }
+        Self {
+            protocol,
+            pending: Vec::new(),
+            started: false,
+            prepared: HashMap::new(),
+        }
     }
 
     /// Takes bytes on their way to the server and gives the texts of the statements that begin to run with them.
@@ -52,7 +57,8 @@ impl Statements {
         let (first, second) = (texts.next()?, texts.next().unwrap_or_default());
         match kind {
             b'P' => {
-                self.prepared.insert(first.to_vec(), String::from_utf8_lossy(second).into_owned());
+                self.prepared
+                    .insert(first.to_vec(), String::from_utf8_lossy(second).into_owned());
                 None
             }
             b'B' => self.prepared.get(second).cloned(),

@@ -9,7 +9,10 @@ async fn connect(database: &Database, proxy: &Proxy) -> Result<sqlx::PgConnectio
 }
 
 async fn insert(connection: &mut sqlx::PgConnection, value: i32) -> Result<()> {
-    sqlx::query("INSERT INTO kept VALUES ($1)").bind(value).execute(connection).await?;
+    sqlx::query("INSERT INTO kept VALUES ($1)")
+        .bind(value)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -64,7 +67,9 @@ async fn silence_leaves_the_client_waiting_until_the_connection_is_cut() -> Resu
     let waiting = tokio::spawn(async move { insert(&mut connection, 1).await });
     let probe = database.clone();
     tokio::task::spawn_blocking(move || {
-        crate::wait::until(LIMIT, "the row", || Ok((!probe.query("SELECT 1 FROM kept")?.is_empty()).then_some(())))
+        crate::wait::until(LIMIT, "the row", || {
+            Ok((!probe.query("SELECT 1 FROM kept")?.is_empty()).then_some(()))
+        })
     })
     .await??;
     assert!(!waiting.is_finished());
@@ -79,7 +84,13 @@ fn the_reply_of_any_protocol_is_lost_by_the_bytes_of_its_request() -> Result<()>
     let proxy = Proxy::start(redis.port(), Protocol::Bytes)?;
     let mut connection = ::redis::Client::open(redis.url_through(proxy.port()))?.get_connection()?;
     proxy.lose("proxied-key", Loss::Reply, 1);
-    assert!(::redis::cmd("SET").arg("proxied-key").arg(7).query::<()>(&mut connection).is_err());
+    assert!(
+        ::redis::cmd("SET")
+            .arg("proxied-key")
+            .arg(7)
+            .query::<()>(&mut connection)
+            .is_err()
+    );
     let stored: u8 = ::redis::cmd("GET").arg("proxied-key").query(&mut redis.connection()?)?;
     assert_eq!((stored, proxy.lost()), (7, 1));
     Ok(())
