@@ -4,8 +4,10 @@
 //! reads a clock, draws a random number, performs I/O or knows Kafka, a database or Kubernetes.
 
 pub mod effects;
+pub mod evaluation;
 pub mod fixed_point;
 pub mod partition_state;
+pub mod probability;
 pub mod settings;
 pub mod trade;
 
