@@ -3,8 +3,16 @@
 //! Keys: `PREFIX:{PIPELINE}:REVISION:SYMBOL` (hash: `version` and the fields), `PREFIX:{PIPELINE}:REVISION:markers`
 //! (hash: partition → offset up to which everything is published), `PREFIX:{PIPELINE}:live`.
 
+pub mod memory;
+pub mod redis;
+
+use std::collections::BTreeMap;
+
 use assay_engine::SymbolView;
 use async_trait::async_trait;
+
+pub use memory::MemoryLatest;
+pub use redis::{RedisLatest, RedisOptions};
 
 /// What one partition wants published.
 #[derive(Debug, Clone)]
@@ -35,7 +43,7 @@ pub trait LatestState: Send + Sync {
     async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<(), LatestError>;
 
     /// The markers by partition; a missing one is not in the map.
-    async fn markers(&self, revision: &str) -> Result<std::collections::BTreeMap<i32, i64>, LatestError>;
+    async fn markers(&self, revision: &str) -> Result<BTreeMap<i32, i64>, LatestError>;
 
     /// The revision that readers follow.
     async fn live(&self) -> Result<Option<String>, LatestError>;
@@ -51,4 +59,18 @@ pub trait LatestState: Send + Sync {
 
     /// Every key and field of a revision in a canonical text form, sorted.
     async fn dump(&self, revision: &str) -> Result<String, LatestError>;
+}
+
+/// The fields of a symbol's hash.
+fn hash_of(view: &SymbolView) -> Vec<(String, String)> {
+    let fields = view.last.iter().chain(&view.closed).map(|(field, value)| ((*field).to_owned(), value.clone()));
+    std::iter::once(("version".to_owned(), view.version.to_string())).chain(fields).collect()
+}
+
+/// One line per key: its last part and its fields in order, separated by tabs.
+fn lines(keys: &BTreeMap<String, BTreeMap<String, String>>) -> String {
+    keys.iter().fold(String::new(), |text, (key, fields)| {
+        let fields = fields.iter().map(|(field, value)| format!("\t{field}={}", value.escape_default()));
+        text + key + &fields.collect::<String>() + "\n"
+    })
 }

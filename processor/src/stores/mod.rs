@@ -2,8 +2,19 @@
 //!
 //! Every implementation passes the same contract tests. Nothing here retries; callers own the policy.
 
+mod dump;
+pub mod postgres;
+mod queries;
+mod rows;
+pub mod sqlite;
+
+
+
 use assay_engine::{Counters, Fault, Forecast, Outcome};
 use async_trait::async_trait;
+
+pub use postgres::{PostgresOptions, PostgresStore};
+pub use sqlite::SqliteStore;
 
 /// A pipeline's row and that of the revision a process works for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,4 +209,22 @@ pub trait ResultStore: Send + Sync {
     /// Every row of a revision in a canonical text form, sorted, without epoch, nonce, snapshots and insertion times:
     /// two undisturbed runs of one log give equal dumps, on either database.
     async fn dump(&self, pipeline: &str, revision: &str) -> Result<String, StoreError>;
+}
+
+fn unregistered(revision: &str, partition: i32) -> StoreError {
+    StoreError::Refused(format!("no progress row for partition {partition} of revision {revision}; register it first"))
+}
+
+/// The newest version among embedded migrations.
+fn wanted_version(migrations: &sqlx::migrate::Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Migrations stay compatible by one version, because old processes still run while new ones start.
+fn check_version(found: i64, wanted: i64) -> Result<(), StoreError> {
+    match found - wanted {
+        0 | 1 => Ok(()),
+        2.. => Err(StoreError::Refused(format!("schema version {found} is too new for {wanted}; upgrade this build"))),
+        _ => Err(StoreError::SchemaOutdated { found, wanted }),
+    }
 }

@@ -1,0 +1,3 @@
+//! The subcommands of `assay`.
+
+pub mod migrate;
