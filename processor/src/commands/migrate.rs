@@ -33,5 +33,7 @@ fn report(schema: &str, applied: &[i64]) -> String {
     if applied.is_empty() {
         return format!("schema {schema} is up to date\n");
     }
-    applied.iter().fold(String::new(), |text, version| text + &format!("schema {schema}: applied {version:04}\n"))
+    applied.iter().fold(String::new(), |text, version| {
+        text + &format!("schema {schema}: applied {version:04}\n")
+    })
 }

@@ -67,7 +67,12 @@ impl LatestState for MemoryLatest {
     }
 
     async fn markers(&self, revision: &str) -> Result<BTreeMap<i32, i64>, LatestError> {
-        Ok(self.contents().revisions.get(revision).map(|found| found.markers.clone()).unwrap_or_default())
+        Ok(self
+            .contents()
+            .revisions
+            .get(revision)
+            .map(|found| found.markers.clone())
+            .unwrap_or_default())
     }
 
     async fn live(&self) -> Result<Option<String>, LatestError> {
@@ -90,9 +95,17 @@ impl LatestState for MemoryLatest {
 
     async fn dump(&self, revision: &str) -> Result<String, LatestError> {
         let contents = self.contents();
-        let Some(found) = contents.revisions.get(revision) else { return Ok(String::new()) };
-        let symbols = found.symbols.values().map(|view| (view.symbol.clone(), hash_of(view).into_iter().collect()));
-        let markers = found.markers.iter().map(|(partition, marker)| (partition.to_string(), marker.to_string()));
+        let Some(found) = contents.revisions.get(revision) else {
+            return Ok(String::new());
+        };
+        let symbols = found
+            .symbols
+            .values()
+            .map(|view| (view.symbol.clone(), hash_of(view).into_iter().collect()));
+        let markers = found
+            .markers
+            .iter()
+            .map(|(partition, marker)| (partition.to_string(), marker.to_string()));
         let mut keys: BTreeMap<String, BTreeMap<String, String>> = symbols.collect();
         keys.insert("markers".to_owned(), markers.collect());
         Ok(lines(&keys))

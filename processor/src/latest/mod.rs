@@ -63,14 +63,22 @@ pub trait LatestState: Send + Sync {
 
 /// The fields of a symbol's hash.
 fn hash_of(view: &SymbolView) -> Vec<(String, String)> {
-    let fields = view.last.iter().chain(&view.closed).map(|(field, value)| ((*field).to_owned(), value.clone()));
-    std::iter::once(("version".to_owned(), view.version.to_string())).chain(fields).collect()
+    let fields = view
+        .last
+        .iter()
+        .chain(&view.closed)
+        .map(|(field, value)| ((*field).to_owned(), value.clone()));
+    std::iter::once(("version".to_owned(), view.version.to_string()))
+        .chain(fields)
+        .collect()
 }
 
 /// One line per key: its last part and its fields in order, separated by tabs.
 fn lines(keys: &BTreeMap<String, BTreeMap<String, String>>) -> String {
     keys.iter().fold(String::new(), |text, (key, fields)| {
-        let fields = fields.iter().map(|(field, value)| format!("\t{field}={}", value.escape_default()));
+        let fields = fields
+            .iter()
+            .map(|(field, value)| format!("\t{field}={}", value.escape_default()));
         text + key + &fields.collect::<String>() + "\n"
     })
 }

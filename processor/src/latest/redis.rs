@@ -31,9 +31,16 @@ pub struct RedisOptions {
 
 impl std::fmt::Debug for RedisOptions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url: _, key_prefix, pipeline } = self;
+        let Self {
+            url: _,
+            key_prefix,
+            pipeline,
+        } = self;
         let mut shown = formatter.debug_struct("RedisOptions");
-        shown.field("key_prefix", key_prefix).field("pipeline", pipeline).finish_non_exhaustive()
+        shown
+            .field("key_prefix", key_prefix)
+            .field("pipeline", pipeline)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,12 +115,19 @@ impl LatestState for RedisLatest {
                 invocation.arg(*field).arg(value);
             }
         }
-        let _: usize = invocation.invoke_async(&mut self.connection.clone()).await.map_err(unavailable)?;
+        let _: usize = invocation
+            .invoke_async(&mut self.connection.clone())
+            .await
+            .map_err(unavailable)?;
         Ok(())
     }
 
     async fn markers(&self, revision: &str) -> Result<BTreeMap<i32, i64>, LatestError> {
-        self.connection.clone().hgetall(self.key(revision, "markers")).await.map_err(unavailable)
+        self.connection
+            .clone()
+            .hgetall(self.key(revision, "markers"))
+            .await
+            .map_err(unavailable)
     }
 
     async fn live(&self) -> Result<Option<String>, LatestError> {
@@ -121,7 +135,11 @@ impl LatestState for RedisLatest {
     }
 
     async fn set_live(&self, revision: &str) -> Result<(), LatestError> {
-        self.connection.clone().set(self.live_key(), revision).await.map_err(unavailable)
+        self.connection
+            .clone()
+            .set(self.live_key(), revision)
+            .await
+            .map_err(unavailable)
     }
 
     async fn retire(&self, revision: &str) -> Result<(), LatestError> {
@@ -141,8 +159,11 @@ impl LatestState for RedisLatest {
 
     /// `INFO` rather than `CONFIG GET`: managed servers refuse the latter.
     async fn check(&self) -> Result<(), LatestError> {
-        let info: redis::InfoDict =
-            redis::cmd("INFO").arg("memory").query_async(&mut self.connection.clone()).await.map_err(unavailable)?;
+        let info: redis::InfoDict = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(unavailable)?;
         match info.get::<String>("maxmemory_policy") {
             Some(policy) if policy == "noeviction" => Ok(()),
             Some(policy) => Err(LatestError::Evicting(policy)),

@@ -18,7 +18,10 @@ pub struct BreakerSettings {
 impl Default for BreakerSettings {
     /// Five failures, one second.
     fn default() -> Self {
-        Self { failures: 5, open_for: Duration::from_secs(1) }
+        Self {
+            failures: 5,
+            open_for: Duration::from_secs(1),
+        }
     }
 }
 
@@ -61,18 +64,30 @@ struct Inner {
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    Closed { failures: u32 },
-    Open { until: Instant },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
     /// The probe that never reports back (its future was dropped) is given up at `until`.
-    Probing { until: Instant },
+    Probing {
+        until: Instant,
+    },
 }
 
 impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub fn new(settings: BreakerSettings) -> Self {
-        let inner = Inner { phase: Phase::Closed { failures: 0 }, counts: BreakerCounts::default() };
-        Self { settings, inner: Mutex::new(inner) }
+        let inner = Inner {
+            phase: Phase::Closed { failures: 0 },
+            counts: BreakerCounts::default(),
+        };
+        Self {
+            settings,
+            inner: Mutex::new(inner),
+        }
     }
 
     /// Asks whether a call may pass.
@@ -88,7 +103,9 @@ impl Breaker {
                 Err(until - now)
             }
             Phase::Open { .. } | Phase::Probing { .. } => {
-                inner.phase = Phase::Probing { until: now + self.settings.open_for };
+                inner.phase = Phase::Probing {
+                    until: now + self.settings.open_for,
+                };
                 Ok(())
             }
         }
@@ -113,7 +130,9 @@ impl Breaker {
         inner.phase = Phase::Closed { failures };
         if failures >= self.settings.failures {
             inner.counts.trips += 1;
-            inner.phase = Phase::Open { until: now + self.settings.open_for };
+            inner.phase = Phase::Open {
+                until: now + self.settings.open_for,
+            };
         }
     }
 
@@ -143,7 +162,10 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, open_for: Duration::from_secs(1) };
+    const SETTINGS: BreakerSettings = BreakerSettings {
+        failures: 3,
+        open_for: Duration::from_secs(1),
+    };
 
     fn opened(now: Instant) -> Breaker {
         let breaker = Breaker::new(SETTINGS);
@@ -171,8 +193,19 @@ mod tests {
     fn an_open_circuit_answers_at_once_and_says_for_how_long() {
         let now = Instant::now();
         let breaker = opened(now);
-        assert_eq!(breaker.admit(now + Duration::from_millis(400)), Err(Duration::from_millis(600)));
-        assert_eq!(breaker.counts(), BreakerCounts { successes: 0, failures: 3, trips: 1, rejected: 1 });
+        assert_eq!(
+            breaker.admit(now + Duration::from_millis(400)),
+            Err(Duration::from_millis(600))
+        );
+        assert_eq!(
+            breaker.counts(),
+            BreakerCounts {
+                successes: 0,
+                failures: 3,
+                trips: 1,
+                rejected: 1
+            }
+        );
     }
 
     #[test]

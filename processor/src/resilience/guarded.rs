@@ -88,7 +88,11 @@ impl ResultStore for GuardedStore {
         partition: i32,
         nonce: i64,
     ) -> Result<Progress, StoreError> {
-        guard(&self.breaker, self.store.take_over(pipeline, revision, partition, nonce)).await
+        guard(
+            &self.breaker,
+            self.store.take_over(pipeline, revision, partition, nonce),
+        )
+        .await
     }
 
     async fn progress(&self, pipeline: &str, revision: &str) -> Result<Vec<Progress>, StoreError> {

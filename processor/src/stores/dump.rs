@@ -115,8 +115,16 @@ pub(super) const TABLES: [Table; 5] = [
 impl Table {
     /// The statement that reads the table's compared columns; `$1` = pipeline, `$2` = revision.
     pub(super) fn select(&self, dialect: Dialect) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|&(name, kind)| expression(dialect, name, kind)).collect();
-        format!("SELECT {} FROM {} WHERE pipeline = $1 AND revision = $2", columns.join(", "), self.name)
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|&(name, kind)| expression(dialect, name, kind))
+            .collect();
+        format!(
+            "SELECT {} FROM {} WHERE pipeline = $1 AND revision = $2",
+            columns.join(", "),
+            self.name
+        )
     }
 
     /// One line per row: the table's name and its fields, separated by tabs.
@@ -156,7 +164,9 @@ where
     usize: ColumnIndex<R>,
     T: Column<'r, R::Database>,
 {
-    Ok(row.try_get::<Option<T>, _>(index)?.map_or_else(|| "NULL".to_owned(), write))
+    Ok(row
+        .try_get::<Option<T>, _>(index)?
+        .map_or_else(|| "NULL".to_owned(), write))
 }
 
 fn expression(dialect: Dialect, name: &str, kind: Kind) -> String {
@@ -170,10 +180,12 @@ fn expression(dialect: Dialect, name: &str, kind: Kind) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Sorted lines, each ended by a line feed.

@@ -8,8 +8,6 @@ mod queries;
 mod rows;
 pub mod sqlite;
 
-
-
 use assay_engine::{Counters, Fault, Forecast, Outcome};
 use async_trait::async_trait;
 
@@ -212,7 +210,9 @@ pub trait ResultStore: Send + Sync {
 }
 
 fn unregistered(revision: &str, partition: i32) -> StoreError {
-    StoreError::Refused(format!("no progress row for partition {partition} of revision {revision}; register it first"))
+    StoreError::Refused(format!(
+        "no progress row for partition {partition} of revision {revision}; register it first"
+    ))
 }
 
 /// The newest version among embedded migrations.
@@ -224,7 +224,9 @@ fn wanted_version(migrations: &sqlx::migrate::Migrator) -> i64 {
 fn check_version(found: i64, wanted: i64) -> Result<(), StoreError> {
     match found - wanted {
         0 | 1 => Ok(()),
-        2.. => Err(StoreError::Refused(format!("schema version {found} is too new for {wanted}; upgrade this build"))),
+        2.. => Err(StoreError::Refused(format!(
+            "schema version {found} is too new for {wanted}; upgrade this build"
+        ))),
         _ => Err(StoreError::SchemaOutdated { found, wanted }),
     }
 }

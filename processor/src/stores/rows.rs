@@ -24,7 +24,10 @@ fn collect<'a, T>(
         phase: phase(offset(row), advance.live_from_offset),
         row,
     };
-    advances.iter().flat_map(|advance| rows(advance).iter().map(move |row| of(advance, row))).collect()
+    advances
+        .iter()
+        .flat_map(|advance| rows(advance).iter().map(move |row| of(advance, row)))
+        .collect()
 }
 
 pub(super) fn forecasts(advances: &[Advance]) -> Vec<Of<'_, Forecast>> {
@@ -68,7 +71,15 @@ pub(super) fn real(value: f64) -> f64 {
 
 /// Counters as JSON with sorted keys.
 pub(super) fn counters(counters: &Counters) -> String {
-    let Counters { accepted, late, duplicate, ticks, gaps, faulted, rejected } = counters;
+    let Counters {
+        accepted,
+        late,
+        duplicate,
+        ticks,
+        gaps,
+        faulted,
+        rejected,
+    } = counters;
     json!({
         "accepted": accepted, "late": late, "duplicate": duplicate, "ticks": ticks, "gaps": gaps,
         "faulted": faulted, "rejected": rejected,
@@ -80,17 +91,29 @@ pub(super) fn counters(counters: &Counters) -> String {
 pub(super) fn check_advances(advances: &[Advance]) -> Result<(), StoreError> {
     let mut seen = std::collections::BTreeSet::new();
     for advance in advances {
-        let Advance { fence, from_offset, to_offset, .. } = advance;
+        let Advance {
+            fence,
+            from_offset,
+            to_offset,
+            ..
+        } = advance;
         let first = &advances[0].fence;
         if (&fence.pipeline, &fence.revision) != (&first.pipeline, &first.revision) {
-            return Err(StoreError::Refused("advances of two revisions in one commit; commit each alone".into()));
+            return Err(StoreError::Refused(
+                "advances of two revisions in one commit; commit each alone".into(),
+            ));
         }
         if !seen.insert(fence.partition) {
-            return Err(StoreError::Refused(format!("partition {} twice in one commit; merge them", fence.partition)));
+            return Err(StoreError::Refused(format!(
+                "partition {} twice in one commit; merge them",
+                fence.partition
+            )));
         }
         if to_offset <= from_offset {
             let partition = fence.partition;
-            return Err(StoreError::Refused(format!("partition {partition} from {from_offset} to {to_offset}: no step")));
+            return Err(StoreError::Refused(format!(
+                "partition {partition} from {from_offset} to {to_offset}: no step"
+            )));
         }
     }
     Ok(())
@@ -145,7 +168,12 @@ pub(super) struct RegistrationRow {
 }
 
 impl RegistrationRow {
-    pub(super) fn into_registration(self, progress: &[Progress], pipeline: &str, revision: &str) -> super::Registration {
+    pub(super) fn into_registration(
+        self,
+        progress: &[Progress],
+        pipeline: &str,
+        revision: &str,
+    ) -> super::Registration {
         let offsets = progress.iter().map(|row| super::StartOffsets {
             partition: row.fence.partition,
             start_offset: row.start_offset,
@@ -176,6 +204,10 @@ pub(super) struct SnapshotRow {
 
 impl From<SnapshotRow> for super::Snapshot {
     fn from(row: SnapshotRow) -> Self {
-        Self { at_offset: row.at_offset, state_digest: row.state_digest, blob: row.blob }
+        Self {
+            at_offset: row.at_offset,
+            state_digest: row.state_digest,
+            blob: row.blob,
+        }
     }
 }

@@ -78,10 +78,7 @@ SELECT "partition" FROM advanced ORDER BY "partition""#;
 type Statement<'q> = QueryScalar<'q, Postgres, i32, PgArguments>;
 
 /// The statement with its arrays; gives the partitions that advanced.
-pub(super) fn statement<'q>(
-    fence: &'q Fence,
-    advances: &'q [Advance],
-) -> Statement<'q> {
+pub(super) fn statement<'q>(fence: &'q Fence, advances: &'q [Advance]) -> Statement<'q> {
     let query = sqlx::query_scalar(COMMIT).bind(&fence.pipeline).bind(&fence.revision);
     let query = bind_progress(query, advances);
     let query = bind_forecasts(query, &rows::forecasts(advances));

@@ -50,7 +50,10 @@ impl PostgresOptions {
 
 impl std::fmt::Debug for PostgresOptions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("PostgresOptions").field("schema", &self.schema).finish_non_exhaustive()
+        formatter
+            .debug_struct("PostgresOptions")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,12 +114,16 @@ impl ResultStore for PostgresStore {
             .bind(offsets.iter().map(|row| row.partition).collect::<Vec<_>>())
             .bind(offsets.iter().map(|row| row.start_offset).collect::<Vec<_>>())
             .bind(offsets.iter().map(|row| row.live_from_offset).collect::<Vec<_>>());
-        self.within(async |connection| query.execute(connection).await).await.map(drop)
+        self.within(async |connection| query.execute(connection).await)
+            .await
+            .map(drop)
     }
 
     async fn registration(&self, pipeline: &str, revision: &str) -> Result<Option<Registration>, StoreError> {
         let query = sqlx::query_as(queries::REGISTRATION).bind(pipeline).bind(revision);
-        let row: Option<RegistrationRow> = self.within(async |connection| query.fetch_optional(connection).await).await?;
+        let row: Option<RegistrationRow> = self
+            .within(async |connection| query.fetch_optional(connection).await)
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let progress = self.progress(pipeline, revision).await?;
         Ok(Some(row.into_registration(&progress, pipeline, revision)))
@@ -124,7 +131,8 @@ impl ResultStore for PostgresStore {
 
     async fn live_revision(&self, pipeline: &str) -> Result<Option<(String, i64)>, StoreError> {
         let query = sqlx::query_as(queries::LIVE_REVISION).bind(pipeline);
-        self.within(async |connection| query.fetch_optional(connection).await).await
+        self.within(async |connection| query.fetch_optional(connection).await)
+            .await
     }
 
     async fn take_over(
@@ -139,13 +147,20 @@ impl ResultStore for PostgresStore {
 
     async fn progress(&self, pipeline: &str, revision: &str) -> Result<Vec<Progress>, StoreError> {
         let query = sqlx::query_as(queries::PROGRESS).bind(pipeline).bind(revision);
-        let rows: Vec<ProgressRow> = self.within(async |connection| query.fetch_all(connection).await).await?;
-        Ok(rows.into_iter().map(|row| row.into_progress(pipeline, revision)).collect())
+        let rows: Vec<ProgressRow> = self
+            .within(async |connection| query.fetch_all(connection).await)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| row.into_progress(pipeline, revision))
+            .collect())
     }
 
     async fn commit(&self, advances: &[Advance]) -> Result<Vec<i32>, StoreError> {
         rows::check_advances(advances)?;
-        let Some(first) = advances.first() else { return Ok(Vec::new()) };
+        let Some(first) = advances.first() else {
+            return Ok(Vec::new());
+        };
         let query = commit::statement(&first.fence, advances);
         self.within(async |connection| query.fetch_all(connection).await).await
     }
@@ -170,20 +185,28 @@ impl ResultStore for PostgresStore {
             .bind(&fence.revision)
             .bind(fence.partition)
             .bind(next_offset);
-        let rows: Vec<SnapshotRow> = self.within(async |connection| query.fetch_all(connection).await).await?;
+        let rows: Vec<SnapshotRow> = self
+            .within(async |connection| query.fetch_all(connection).await)
+            .await?;
         Ok(rows.into_iter().map(Snapshot::from).collect())
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let found = self.within(async |connection| schema::version(connection).await).await?;
+        let found = self
+            .within(async |connection| schema::version(connection).await)
+            .await?;
         super::check_version(found, super::wanted_version(&schema::MIGRATIONS))
     }
 
     async fn dump(&self, pipeline: &str, revision: &str) -> Result<String, StoreError> {
         let mut lines = Vec::new();
         for table in &TABLES {
-            let query = sqlx::query(AssertSqlSafe(table.select(Dialect::Postgres))).bind(pipeline).bind(revision);
-            let rows = self.within(async |connection| query.fetch_all(connection).await).await?;
+            let query = sqlx::query(AssertSqlSafe(table.select(Dialect::Postgres)))
+                .bind(pipeline)
+                .bind(revision);
+            let rows = self
+                .within(async |connection| query.fetch_all(connection).await)
+                .await?;
             for row in &rows {
                 lines.push(table.line(row).map_err(errors::classify)?);
             }

@@ -26,8 +26,9 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
 
 /// The newest applied version in the search path; 0 without a schema.
 pub(super) async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    let exists: bool =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
     if !exists {
         return Ok(0);
     }
@@ -39,18 +40,34 @@ pub(super) async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::
 pub(super) async fn migrate(options: &PostgresOptions) -> Result<Vec<i64>, StoreError> {
     let mut connection = connect(options).await?;
     let before = locked(&mut connection, options).await.map_err(errors::classify)?;
-    let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
+    let mut migrator = Migrator {
+        migrations: MIGRATIONS.migrations.clone(),
+        ..Migrator::DEFAULT
+    };
     migrator.set_locking(false).set_ignore_missing(true);
-    migrator.run_direct(None, &mut connection, false).await.map_err(refused)?;
+    migrator
+        .run_direct(None, &mut connection, false)
+        .await
+        .map_err(refused)?;
     connection.close().await.map_err(errors::classify)?;
-    Ok(MIGRATIONS.iter().map(|migration| migration.version).filter(|&version| version > before).collect())
+    Ok(MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .filter(|&version| version > before)
+        .collect())
 }
 
 /// Takes the lock of the session, makes sure of the schema, and gives the version found.
 async fn locked(connection: &mut PgConnection, options: &PostgresOptions) -> Result<i64, sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK_KEY).execute(&mut *connection).await?;
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(LOCK_KEY)
+        .execute(&mut *connection)
+        .await?;
     connection
-        .execute(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&options.schema))))
+        .execute(AssertSqlSafe(format!(
+            "CREATE SCHEMA IF NOT EXISTS {}",
+            quoted(&options.schema)
+        )))
         .await?;
     version(connection).await
 }
@@ -83,7 +100,10 @@ fn script(schema: &str, found: i64) -> String {
         "BEGIN;\nCREATE SCHEMA IF NOT EXISTS {schema};\nSET LOCAL search_path TO {schema};\n{MIGRATIONS_TABLE}\n"
     );
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
-        let checksum = migration.checksum.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let checksum = migration
+            .checksum
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let _ = write!(
             sql,
             "\n-- {:04} {}\n{}\nINSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)\n\

@@ -26,11 +26,18 @@ impl PostgresStore {
         partition: i32,
         nonce: i64,
     ) -> Result<Progress, StoreError> {
-        let update = sqlx::query_as(queries::TAKE_OVER).bind(pipeline).bind(revision).bind(partition).bind(nonce);
+        let update = sqlx::query_as(queries::TAKE_OVER)
+            .bind(pipeline)
+            .bind(revision)
+            .bind(partition)
+            .bind(nonce);
         let row: Option<ProgressRow> = self
             .within(async |connection| {
-                let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await?;
-                self.insist(backend, async { update.fetch_optional(connection).await }).await
+                let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                self.insist(backend, async { update.fetch_optional(connection).await })
+                    .await
             })
             .await?;
         row.map(|row| row.into_progress(pipeline, revision))
@@ -54,7 +61,10 @@ impl PostgresStore {
 
     async fn end_blockers(&self, backend: i32) -> Result<(), sqlx::Error> {
         let mut connection = self.rescue.acquire().await?;
-        let ended: i64 = sqlx::query_scalar(END_BLOCKERS).bind(backend).fetch_one(&mut *connection).await?;
+        let ended: i64 = sqlx::query_scalar(END_BLOCKERS)
+            .bind(backend)
+            .fetch_one(&mut *connection)
+            .await?;
         tracing::warn!(backends = ended, "ended backends that blocked a takeover");
         Ok(())
     }

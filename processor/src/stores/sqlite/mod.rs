@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Transaction};
 
 mod writes;
@@ -58,7 +56,10 @@ impl SqliteStore {
             .connect_with(options.busy_timeout(BUSY_TIMEOUT).foreign_keys(true))
             .await
             .map_err(classify)?;
-        MIGRATIONS.run(&pool).await.map_err(|error| StoreError::Refused(format!("migration: {error}")))?;
+        MIGRATIONS
+            .run(&pool)
+            .await
+            .map_err(|error| StoreError::Refused(format!("migration: {error}")))?;
         Ok(Self { pool })
     }
 
@@ -72,9 +73,13 @@ impl SqliteStore {
 impl ResultStore for SqliteStore {
     async fn register(&self, registration: &Registration, make_live: bool) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        writes::insert_revision(&mut transaction, registration).await.map_err(classify)?;
+        writes::insert_revision(&mut transaction, registration)
+            .await
+            .map_err(classify)?;
         if make_live {
-            writes::promote_first(&mut transaction, registration).await.map_err(classify)?;
+            writes::promote_first(&mut transaction, registration)
+                .await
+                .map_err(classify)?;
         }
         transaction.commit().await.map_err(classify)
     }
@@ -91,7 +96,11 @@ impl ResultStore for SqliteStore {
     }
 
     async fn live_revision(&self, pipeline: &str) -> Result<Option<(String, i64)>, StoreError> {
-        sqlx::query_as(queries::LIVE_REVISION).bind(pipeline).fetch_optional(&self.pool).await.map_err(classify)
+        sqlx::query_as(queries::LIVE_REVISION)
+            .bind(pipeline)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(classify)
     }
 
     async fn take_over(
@@ -109,7 +118,8 @@ impl ResultStore for SqliteStore {
             .fetch_optional(&self.pool)
             .await
             .map_err(classify)?;
-        row.map(|row| row.into_progress(pipeline, revision)).ok_or_else(|| super::unregistered(revision, partition))
+        row.map(|row| row.into_progress(pipeline, revision))
+            .ok_or_else(|| super::unregistered(revision, partition))
     }
 
     async fn progress(&self, pipeline: &str, revision: &str) -> Result<Vec<Progress>, StoreError> {
@@ -119,7 +129,10 @@ impl ResultStore for SqliteStore {
             .fetch_all(&self.pool)
             .await
             .map_err(classify)?;
-        Ok(rows.into_iter().map(|row| row.into_progress(pipeline, revision)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| row.into_progress(pipeline, revision))
+            .collect())
     }
 
     async fn commit(&self, advances: &[Advance]) -> Result<Vec<i32>, StoreError> {
@@ -127,7 +140,10 @@ impl ResultStore for SqliteStore {
         let mut transaction = self.begin().await?;
         let mut advanced = Vec::new();
         for advance in advances {
-            if writes::advance_progress(&mut transaction, advance).await.map_err(classify)? {
+            if writes::advance_progress(&mut transaction, advance)
+                .await
+                .map_err(classify)?
+            {
                 writes::insert_rows(&mut transaction, advance).await.map_err(classify)?;
                 advanced.push(advance.fence.partition);
             }
@@ -203,7 +219,10 @@ fn classify(error: sqlx::Error) -> StoreError {
     if database.is_unique_violation() {
         return StoreError::UniqueViolation(database.message().to_owned());
     }
-    let primary = database.code().and_then(|code| code.parse::<i32>().ok()).map_or(0, |code| code & 0xff);
+    let primary = database
+        .code()
+        .and_then(|code| code.parse::<i32>().ok())
+        .map_or(0, |code| code & 0xff);
     match primary {
         5 | 6 | 10 => StoreError::Unavailable(error.to_string()),
         _ => StoreError::Refused(error.to_string()),
