@@ -1,0 +1,221 @@
+//! How to reach the brokers.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// librdkafka keys that Assay sets itself: another value would break a guarantee, so each is refused by name.
+/// The CEL rule of `clientConfig` repeats this list; a test keeps them equal.
+pub const OWNED_CLIENT_KEYS: [&str; 14] = [
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "group.id",
+    "group.protocol",
+    "isolation.level",
+    "partition.assignment.strategy",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "session.timeout.ms",
+];
+
+/// The Kafka cluster that holds the trades, and how to log in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaSpec {
+    /// Brokers to start from, as host:port, separated by commas.
+    #[schemars(
+        length(min = 3, max = 2048),
+        regex(pattern = r"^[^\s,:]+:[0-9]{1,5}(,[^\s,:]+:[0-9]{1,5})*$")
+    )]
+    pub bootstrap_servers: String,
+    /// Encryption and login; left out, the connection is plain text without login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<SecuritySpec>,
+    /// Start of every consumer group's name: PREFIX.NAMESPACE.NAME.REVISION. Grant the ACL for groups by this prefix.
+    #[serde(default = "default_group_prefix")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self == oldSelf", "message": "groupPrefix is immutable: progress of the running revisions belongs to the old names; create another pipeline"},
+    ]))]
+    pub group_prefix: String,
+    /// Further librdkafka settings by their librdkafka names. Those that Assay owns are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
+        {
+            "rule": "self.all(key, !(key in ['auto.offset.reset', 'bootstrap.servers', 'enable.auto.commit', 'enable.auto.offset.store', 'group.id', 'group.protocol', 'isolation.level', 'partition.assignment.strategy', 'sasl.mechanism', 'sasl.mechanisms', 'sasl.password', 'sasl.username', 'security.protocol', 'session.timeout.ms']))",
+            "message": "clientConfig holds a key that Assay owns (auto.offset.reset, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, group.id, group.protocol, isolation.level, partition.assignment.strategy, sasl.*, security.protocol, session.timeout.ms); remove it: login belongs into kafka.security",
+        },
+    ]))]
+    pub client_config: BTreeMap<String, String>,
+}
+
+fn default_group_prefix() -> String {
+    "assay".to_owned()
+}
+
+/// Encryption and login.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!self.protocol.startsWith('SASL') || (has(self.mechanism) && has(self.credentialsSecret))",
+        "message": "a SASL protocol needs mechanism and credentialsSecret",
+    },
+    {
+        "rule": "self.protocol.startsWith('SASL') || (!has(self.mechanism) && !has(self.credentialsSecret))",
+        "message": "mechanism and credentialsSecret need protocol SASL_PLAINTEXT or SASL_SSL",
+    },
+    {
+        "rule": "self.protocol.endsWith('SSL') || (!has(self.clientCertificateSecret) && !has(self.caSecret))",
+        "message": "clientCertificateSecret and caSecret need protocol SSL or SASL_SSL",
+    },
+]))]
+pub struct SecuritySpec {
+    /// How the connection is secured.
+    pub protocol: SecurityProtocol,
+    /// SASL mechanism. MSK IAM is not supported; use SCRAM or mutual TLS there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<SaslMechanism>,
+    /// Secret with user name and password (client id and client secret for OAUTHBEARER).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<CredentialsSecret>,
+    /// Secret with the client's certificate and private key in PEM, for mutual TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret: Option<ClientCertificateSecret>,
+    /// Secret with the certificate authority in PEM that signed the brokers' certificates; left out, the system's are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret: Option<SecretKey>,
+}
+
+/// How a connection to the brokers is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SecurityProtocol {
+    /// Neither encrypted nor authenticated.
+    #[serde(rename = "PLAINTEXT")]
+    Plaintext,
+    /// TLS.
+    #[serde(rename = "SSL")]
+    Ssl,
+    /// Login without encryption.
+    #[serde(rename = "SASL_PLAINTEXT")]
+    SaslPlaintext,
+    /// Login over TLS.
+    #[serde(rename = "SASL_SSL")]
+    SaslSsl,
+}
+
+impl SecurityProtocol {
+    /// The value of librdkafka's `security.protocol`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+}
+
+/// SASL mechanism. MSK IAM is not supported; use SCRAM or mutual TLS there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SaslMechanism {
+    /// User name and password in clear text: only over TLS.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Salted challenge with SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// Salted challenge with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+    /// OpenID Connect; the token endpoint goes into clientConfig as sasl.oauthbearer.token.endpoint.url.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
+}
+
+impl SaslMechanism {
+    /// The value of librdkafka's `sasl.mechanism`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OauthBearer => "OAUTHBEARER",
+        }
+    }
+}
+
+/// A Secret with a user name and a password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct CredentialsSecret {
+    /// Name of the Secret, in the pipeline's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key that holds the user name.
+    #[serde(default = "default_username_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub username_key: String,
+    /// Key that holds the password.
+    #[serde(default = "default_password_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub password_key: String,
+}
+
+fn default_username_key() -> String {
+    "username".to_owned()
+}
+
+fn default_password_key() -> String {
+    "password".to_owned()
+}
+
+/// A Secret with a client certificate and its private key, both PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct ClientCertificateSecret {
+    /// Name of the Secret, in the pipeline's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key that holds the certificate.
+    #[serde(default = "default_certificate_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub certificate_key: String,
+    /// Key that holds the private key.
+    #[serde(default = "default_private_key_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub private_key_key: String,
+}
+
+fn default_certificate_key() -> String {
+    "user.crt".to_owned()
+}
+
+fn default_private_key_key() -> String {
+    "user.key".to_owned()
+}
+
+/// One key of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct SecretKey {
+    /// Name of the Secret, in the pipeline's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key inside the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
