@@ -40,7 +40,9 @@ fn decode_any<'a>(value: &'a [u8], scratch: &'a mut DecodeScratch) -> Result<Rec
     check_version(required(fields.v)?)?;
     match fields.kind.map(text).transpose()? {
         None => fields.trade(scratch).map(Record::Trade),
-        Some("tick") => Ok(Record::Tick { event_time_us: time(required(fields.event_time_us)?)? }),
+        Some("tick") => Ok(Record::Tick {
+            event_time_us: time(required(fields.event_time_us)?)?,
+        }),
         Some("gap") => fields.gap(scratch),
         Some(_) => Err(Rejection::InvalidField),
     }
@@ -104,7 +106,9 @@ impl<'a> Fields<'a> {
     fn gap(&self, scratch: &'a mut DecodeScratch) -> Result<Record<'a>, Rejection> {
         let symbol = symbol(required(self.symbol)?, &mut scratch.symbol)?;
         let (from_us, to_us) = (time(required(self.from_us)?)?, time(required(self.to_us)?)?);
-        (from_us < to_us).then_some(Record::Gap { symbol, from_us, to_us }).ok_or(Rejection::InvalidField)
+        (from_us < to_us)
+            .then_some(Record::Gap { symbol, from_us, to_us })
+            .ok_or(Rejection::InvalidField)
     }
 }
 
@@ -142,7 +146,9 @@ fn venue<'a>(field: &'a RawValue, buffer: &'a mut String) -> Result<&'a str, Rej
 
 fn symbol<'a>(field: &'a RawValue, buffer: &'a mut String) -> Result<&'a str, Rejection> {
     let symbol = unescaped(field, buffer)?;
-    fields::is_symbol(symbol).then_some(symbol).ok_or(Rejection::InvalidSymbol)
+    fields::is_symbol(symbol)
+        .then_some(symbol)
+        .ok_or(Rejection::InvalidSymbol)
 }
 
 fn side(field: &RawValue) -> Result<Side, Rejection> {
@@ -155,7 +161,11 @@ fn side(field: &RawValue) -> Result<Side, Rejection> {
 
 /// A price or quantity, as text or as a JSON number.
 fn positive(field: &RawValue) -> Result<i64, Rejection> {
-    let decimal = if field.get().starts_with('"') { text(field)? } else { field.get() };
+    let decimal = if field.get().starts_with('"') {
+        text(field)?
+    } else {
+        field.get()
+    };
     match fixed_point::parse(decimal) {
         Ok(0) | Err(FixedPointError::Negative) => Err(Rejection::NotPositive),
         Ok(value) => Ok(value),
@@ -167,13 +177,20 @@ fn positive(field: &RawValue) -> Result<i64, Rejection> {
 /// An integer that the wanted type may be too small for.
 fn integer<T: std::str::FromStr>(field: &RawValue) -> Result<T, Rejection> {
     let digits = field.get();
-    let reason = if is_integer(digits) { Rejection::NotRepresentable } else { Rejection::InvalidField };
+    let reason = if is_integer(digits) {
+        Rejection::NotRepresentable
+    } else {
+        Rejection::InvalidField
+    };
     digits.parse().map_err(|_| reason)
 }
 
 fn time(field: &RawValue) -> Result<i64, Rejection> {
     let time = integer(field)?;
-    fields::TIMES_US.contains(&time).then_some(time).ok_or(Rejection::NotRepresentable)
+    fields::TIMES_US
+        .contains(&time)
+        .then_some(time)
+        .ok_or(Rejection::NotRepresentable)
 }
 
 fn is_integer(json: &str) -> bool {

@@ -60,10 +60,20 @@ fn every_spelling_of_a_trade_decodes_alike(#[case] json: String) {
 fn ticks_and_gaps_decode_and_encode() {
     let mut scratch = DecodeScratch::default();
     let tick = r#"{"v":1,"kind":"tick","event_time_us":7}"#;
-    assert_eq!(decode(tick.as_bytes(), &mut scratch), Ok(Record::Tick { event_time_us: 7 }));
+    assert_eq!(
+        decode(tick.as_bytes(), &mut scratch),
+        Ok(Record::Tick { event_time_us: 7 })
+    );
     assert_eq!(decoded(tick).as_deref(), Ok(tick));
     let gap = r#"{"v":1,"kind":"gap","symbol":"BTC/USD","from_us":5,"to_us":9}"#;
-    assert_eq!(decode(gap.as_bytes(), &mut scratch), Ok(Record::Gap { symbol: "BTC/USD", from_us: 5, to_us: 9 }));
+    assert_eq!(
+        decode(gap.as_bytes(), &mut scratch),
+        Ok(Record::Gap {
+            symbol: "BTC/USD",
+            from_us: 5,
+            to_us: 9
+        })
+    );
     assert_eq!(decoded(gap).as_deref(), Ok(gap));
 }
 
@@ -105,7 +115,10 @@ fn ticks_and_gaps_decode_and_encode() {
 #[case::a_time_after_9999(&with("event_time_us", "253402300800000000"), Rejection::NotRepresentable)]
 #[case::a_time_as_exponent(&with("event_time_us", "1e15"), Rejection::InvalidField)]
 #[case::no_received_time(&CANONICAL.replace("\"received_time_us\"", "\"recv\""), Rejection::InvalidField)]
-#[case::an_empty_gap(r#"{"v":1,"kind":"gap","symbol":"A","from_us":5,"to_us":5}"#, Rejection::InvalidField)]
+#[case::an_empty_gap(
+    r#"{"v":1,"kind":"gap","symbol":"A","from_us":5,"to_us":5}"#,
+    Rejection::InvalidField
+)]
 #[case::a_gap_without_end(r#"{"v":1,"kind":"gap","symbol":"A","from_us":5}"#, Rejection::InvalidField)]
 #[case::a_tick_without_time(r#"{"v":1,"kind":"tick"}"#, Rejection::InvalidField)]
 fn a_bad_value_is_rejected_with_its_reason(#[case] json: &str, #[case] reason: Rejection) {
@@ -124,7 +137,10 @@ fn bytes_that_are_no_text_are_undecodable() {
     let mut bytes = with("venue", "\"x\"").into_bytes();
     let x = bytes.iter().position(|&byte| byte == b'x').unwrap();
     bytes[x] = 0xff;
-    assert_eq!(decode(&bytes, &mut DecodeScratch::default()), Err(Rejection::Undecodable));
+    assert_eq!(
+        decode(&bytes, &mut DecodeScratch::default()),
+        Err(Rejection::Undecodable)
+    );
 }
 
 #[test]
@@ -148,7 +164,16 @@ fn any_trade() -> impl Strategy<Value = (String, String, u64, i64, i64, bool, i6
     let time = fields::TIMES_US;
     let name = ("[a-z0-9._-]{1,32}", "[A-Z0-9._/-]{1,32}");
     let scaled = prop_oneof![1..=i64::MAX, 1..=100_000_000_000_000_i64];
-    (name.0, name.1, any::<u64>(), scaled.clone(), scaled, any::<bool>(), time.clone(), time)
+    (
+        name.0,
+        name.1,
+        any::<u64>(),
+        scaled.clone(),
+        scaled,
+        any::<bool>(),
+        time.clone(),
+        time,
+    )
 }
 
 fn json_of(parts: &(String, String, u64, i64, i64, bool, i64, i64)) -> String {
@@ -237,5 +262,8 @@ fn measure_the_scanner_against_the_full_decoder() {
         let record = decode_any(std::hint::black_box(CANONICAL.as_bytes()), &mut scratch);
         std::hint::black_box(&record);
     }
-    println!("scanner {scanner:?}, full decoder {:?} per record", started.elapsed() / ROUNDS);
+    println!(
+        "scanner {scanner:?}, full decoder {:?} per record",
+        started.elapsed() / ROUNDS
+    );
 }

@@ -16,20 +16,38 @@ impl fmt::Display for CanonicalJson<'_, '_> {
             Record::Trade(trade) => write_trade(f, trade),
             Record::Tick { event_time_us } => write!(f, r#"{{"v":1,"kind":"tick","event_time_us":{event_time_us}}}"#),
             Record::Gap { symbol, from_us, to_us } => {
-                write!(f, r#"{{"v":1,"kind":"gap","symbol":"{symbol}","from_us":{from_us},"to_us":{to_us}}}"#)
+                write!(
+                    f,
+                    r#"{{"v":1,"kind":"gap","symbol":"{symbol}","from_us":{from_us},"to_us":{to_us}}}"#
+                )
             }
         }
     }
 }
 
 fn write_trade(f: &mut fmt::Formatter<'_>, trade: &Trade<'_>) -> fmt::Result {
-    let Trade { venue, symbol, trade_id, price, quantity, side, event_time_us, received_time_us } = trade;
+    let Trade {
+        venue,
+        symbol,
+        trade_id,
+        price,
+        quantity,
+        side,
+        event_time_us,
+        received_time_us,
+    } = trade;
     let (price, quantity) = (Decimal(*price), Decimal(*quantity));
     let side = match side {
         Side::Buy => "buy",
         Side::Sell => "sell",
     };
-    write!(f, r#"{{"v":1,"venue":"{venue}","symbol":"{symbol}","trade_id":{trade_id},"price":"{price}","#)?;
-    write!(f, r#""quantity":"{quantity}","side":"{side}","event_time_us":{event_time_us},"#)?;
+    write!(
+        f,
+        r#"{{"v":1,"venue":"{venue}","symbol":"{symbol}","trade_id":{trade_id},"price":"{price}","#
+    )?;
+    write!(
+        f,
+        r#""quantity":"{quantity}","side":"{side}","event_time_us":{event_time_us},"#
+    )?;
     write!(f, r#""received_time_us":{received_time_us}}}"#)
 }

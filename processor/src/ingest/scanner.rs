@@ -72,7 +72,12 @@ impl<'a> Rest<'a> {
     /// Appends the leading digits to `value`; gives the new value and how many there were.
     fn digits(&mut self, mut value: i64) -> (i64, usize) {
         let mut length = 0;
-        while let Some(digit) = self.0.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10) {
+        while let Some(digit) = self
+            .0
+            .get(length)
+            .map(|byte| byte.wrapping_sub(b'0'))
+            .filter(|&digit| digit < 10)
+        {
             value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
             length += 1;
         }
