@@ -1,8 +1,17 @@
 //! The processor: consumes the source topic, steps the engine, and commits rows and progress as one.
 
+pub mod admin;
 pub mod commands;
+pub mod commit;
+pub mod crash_points;
 pub mod ingest;
 pub mod latest;
+pub mod partition;
+pub mod process;
 pub mod resilience;
+pub mod run_config;
+pub mod secret;
 pub mod settings;
+pub mod startup;
 pub mod stores;
+pub mod telemetry;

@@ -1,3 +1,4 @@
 //! The subcommands of `assay`.
 
 pub mod migrate;
+pub mod run;

@@ -1,9 +1,10 @@
-//! What stands between the run loop and stores that fail: retries selective by error, and a circuit breaker.
+//! What stands between the run loop and stores that fail: retries selective by error, a circuit breaker, and health.
 //!
 //! A refusal is never repeated; only what may pass by itself is.
 
 pub mod breaker;
 pub mod guarded;
+pub mod health;
 pub mod retry;
 
 use crate::latest::LatestError;

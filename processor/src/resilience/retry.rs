@@ -37,11 +37,11 @@ impl RetryPolicy {
     ///
     /// # Errors
     /// The last error.
-    pub async fn run<T, E: Transient + Display>(
+    pub async fn run<T, E: Transient + Display, F: Future<Output = Result<T, E>>>(
         &self,
         name: &'static str,
         retries: &AtomicU64,
-        mut call: impl AsyncFnMut() -> Result<T, E>,
+        mut call: impl FnMut() -> F,
     ) -> Result<T, E> {
         let mut delays = self.builder().build();
         loop {
@@ -87,9 +87,9 @@ mod tests {
         let retries = AtomicU64::new(0);
         let mut attempts = 0;
         let answer = QUICK
-            .run("probe", &retries, async || {
+            .run("probe", &retries, || {
                 attempts += 1;
-                if attempts < 4 { Err(away()) } else { Ok(attempts) }
+                std::future::ready(if attempts < 4 { Err(away()) } else { Ok(attempts) })
             })
             .await;
         assert_eq!(answer.unwrap(), 4);
@@ -101,9 +101,9 @@ mod tests {
         let retries = AtomicU64::new(0);
         let mut attempts = 0;
         let answer: Result<(), _> = QUICK
-            .run("probe", &retries, async || {
+            .run("probe", &retries, || {
                 attempts += 1;
-                Err(StoreError::Refused("no such table".into()))
+                std::future::ready(Err(StoreError::Refused("no such table".into())))
             })
             .await;
         assert!(matches!(answer, Err(StoreError::Refused(_))));
@@ -113,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn an_outage_that_lasts_is_given_back_within_the_bound() {
         let retries = AtomicU64::new(0);
-        let answer: Result<(), _> = QUICK.run("probe", &retries, async || Err(away())).await;
+        let answer: Result<(), _> = QUICK.run("probe", &retries, || std::future::ready(Err(away()))).await;
         assert!(matches!(answer, Err(StoreError::Unavailable(_))));
         assert!((5..=40).contains(&retries.load(Ordering::Relaxed)), "{retries:?}");
     }

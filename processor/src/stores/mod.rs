@@ -106,7 +106,7 @@ pub struct DeadLetter {
 }
 
 /// One partition's step from `from_offset` to `to_offset`, with every row that belongs to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Advance {
     /// Who writes.
     pub fence: Fence,

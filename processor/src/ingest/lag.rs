@@ -1,0 +1,103 @@
+//! How far the tables are behind the log, asked from Kafka at intervals for the partitions worked on here.
+//!
+//! Lag = log end − max(committed progress, log start). Unknown is unknown, never zero.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::log_client::LogClient;
+use crate::partition::LogBounds;
+use crate::partition::workers::Workers;
+use crate::resilience::health::{Dependency, HealthBoard};
+use crate::telemetry::Metrics;
+
+const EVERY: Duration = Duration::from_secs(5);
+
+/// The last bounds that Kafka told.
+#[derive(Debug, Default)]
+pub struct LagBoard(Mutex<BTreeMap<i32, LogBounds>>);
+
+impl LagBoard {
+    /// Lag of a partition with this progress, records; `None` = unknown.
+    #[must_use]
+    pub fn of(&self, partition: i32, committed: i64) -> Option<i64> {
+        let bounds = *self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&partition)?;
+        Some((bounds.end - committed.max(bounds.start)).max(0))
+    }
+
+    fn replace(&self, bounds: BTreeMap<i32, LogBounds>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
+    }
+}
+
+/// Watches lag and, through it, whether Kafka answers.
+pub struct LagWatch {
+    /// Asks Kafka.
+    pub log: Arc<LogClient>,
+    /// Where the answer is kept.
+    pub board: Arc<LagBoard>,
+    /// The workers.
+    pub workers: Arc<Workers>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Health.
+    pub health: Arc<HealthBoard>,
+}
+
+impl LagWatch {
+    /// Watches until it is dropped.
+    pub async fn run(self) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        let reports = self.workers.report().await;
+        let partitions: Vec<i32> = reports.iter().map(|report| report.partition).collect();
+        if partitions.is_empty() {
+            return;
+        }
+        match self.log.ask(move |log| log.bounds(&partitions)).await {
+            Ok(bounds) => {
+                self.board.replace(bounds);
+                self.health.works(Dependency::Kafka);
+            }
+            Err(error) => {
+                self.board.replace(BTreeMap::new());
+                self.health.fails(Dependency::Kafka, &error);
+            }
+        }
+        for report in reports {
+            let label = report.partition.to_string();
+            if let Some(lag) = self.board.of(report.partition, report.committed) {
+                self.metrics.lag_records.with_label_values(&[&label]).set(lag);
+            }
+            if let Some(watermark) = report.watermark_us {
+                self.metrics
+                    .watermark_seconds
+                    .with_label_values(&[&label])
+                    .set(watermark / 1_000_000);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_unknown_before_kafka_answers_and_never_negative() {
+        let board = LagBoard::default();
+        assert_eq!(board.of(0, 5), None);
+        board.replace(BTreeMap::from([(0, LogBounds { start: 10, end: 30 })]));
+        assert_eq!(board.of(0, 5), Some(20));
+        assert_eq!(board.of(0, 25), Some(5));
+        assert_eq!(board.of(0, 31), Some(0));
+    }
+}

@@ -1,0 +1,411 @@
+//! The thread that owns partitions: decodes, steps and collects effects, and answers requests in between.
+//!
+//! Nothing here waits for a store or for Kafka.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::{debug, error, info};
+
+use super::queue::{Backlog, Mail, Mailbox};
+use super::{Applied, Partition, SnapshotImage, Stop, Verdict};
+use crate::crash_points::crash_point;
+use crate::ingest::batch::{Batch, BatchPool};
+use crate::latest::Publish;
+use crate::stores::{Advance, Fence};
+use crate::telemetry::Metrics;
+
+/// With a flush under way, a worker takes no more records beyond this many bytes: a store that is away must not let
+/// memory, replay and the distance between Redis and Postgres grow without bound.
+const HELD_BYTES: u64 = 32 * 1024 * 1024;
+
+/// The stay of a partition in this process; a new take-over gets a new number.
+pub type Tenure = u64;
+
+/// Records on their way to a worker.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Partition.
+    pub partition: i32,
+    /// The tenure the records were fetched in; those of an earlier one are dropped.
+    pub tenure: Tenure,
+    /// The records.
+    pub batch: Batch,
+}
+
+/// What a worker can be asked.
+#[derive(Debug)]
+pub enum Request {
+    /// Take a partition in.
+    Attach(Box<Attached>),
+    /// Drop a partition; nothing more of it is collected.
+    Detach(i32),
+    /// Give the next advance of every partition that has one.
+    Collect(oneshot::Sender<Collected>),
+    /// Take the verdicts of what was collected.
+    Settle(Vec<(Fence, Verdict)>),
+    /// Give what changed since the last time.
+    Changed(oneshot::Sender<Vec<Changed>>),
+    /// Give all views of one partition; `None` where it is not live here.
+    Everything(i32, oneshot::Sender<Option<Publish>>),
+    /// Answer when the records before this request are done.
+    Drain(oneshot::Sender<()>),
+    /// Give the state of one partition if everything of it is committed.
+    AtRest(i32, oneshot::Sender<Option<SnapshotImage>>),
+    /// Describe the partitions.
+    Report(oneshot::Sender<Vec<PartitionReport>>),
+    /// End the thread.
+    Finish,
+}
+
+/// What one live partition has to publish.
+#[derive(Debug)]
+pub struct Changed {
+    /// Views and marker.
+    pub publish: Publish,
+    /// These are all views: the first ones since the take-over, because the previous owner may have published less
+    /// than it committed.
+    pub whole: bool,
+}
+
+/// A partition on its way into a worker.
+#[derive(Debug)]
+pub struct Attached {
+    /// The recovered partition.
+    pub partition: Partition,
+    /// Its stay.
+    pub tenure: Tenure,
+    /// Bytes that wait for it.
+    pub backlog: Arc<Backlog>,
+}
+
+/// The advances of one worker, and snapshots to write once they are in the tables.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// At most one a partition.
+    pub advances: Vec<Advance>,
+    /// Images of states right after some of them.
+    pub snapshots: Vec<SnapshotImage>,
+}
+
+/// A partition as status shows it.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionReport {
+    /// Partition.
+    pub partition: i32,
+    /// `replaying` or `live`.
+    pub phase: &'static str,
+    /// Epoch of the fence.
+    pub epoch: i64,
+    /// Everything below went through the state.
+    pub position: i64,
+    /// Everything below is in the tables.
+    pub committed: i64,
+    /// Watermark, microseconds.
+    pub watermark_us: Option<i64>,
+    /// Trades that changed the state, since the revision's start.
+    pub accepted: u64,
+    /// Late trades.
+    pub late: u64,
+    /// Copies.
+    pub duplicate: u64,
+    /// Dead letters by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+}
+
+/// What happened to a partition inside a worker.
+#[derive(Debug)]
+pub enum ActorEvent {
+    /// Replay is over.
+    WentLive(i32, Tenure),
+    /// It stopped for good and is no longer in the worker.
+    Stopped(i32, Tenure, Stop),
+    /// Another owner has it; it is no longer in the worker.
+    Fenced(i32, Tenure),
+    /// It must be recovered again; it is no longer in the worker.
+    Restart(i32, Tenure),
+    /// The worker ended without being asked to.
+    WorkerDied,
+}
+
+/// What a worker shares with the rest of the process.
+#[derive(Clone)]
+pub struct Shared {
+    /// Used-up batches.
+    pub pool: BatchPool,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Where events go.
+    pub events: mpsc::UnboundedSender<ActorEvent>,
+    /// Wakes the flush before its time.
+    pub rows_full: Arc<Notify>,
+    /// Rows that wake it.
+    pub max_rows: usize,
+    /// Bytes of log between two snapshots.
+    pub snapshot_bytes: u64,
+}
+
+/// The lanes of a worker.
+pub type WorkerMailbox = Mailbox<Request, Delivery>;
+
+struct Actor {
+    partition: Partition,
+    tenure: Tenure,
+    backlog: Arc<Backlog>,
+    /// Everything was handed out for publishing once.
+    announced: bool,
+}
+
+impl Actor {
+    fn changed(&mut self) -> Option<Changed> {
+        if !self.announced {
+            let publish = self.partition.everything()?;
+            self.announced = true;
+            return Some(Changed { publish, whole: true });
+        }
+        let views = self.partition.take_changed();
+        let fence = self.partition.fence();
+        Some(Changed {
+            publish: Publish {
+                partition: fence.partition,
+                marker: self.partition.position(),
+                views,
+            },
+            whole: false,
+        })
+    }
+}
+
+/// One worker thread's state.
+struct Worker {
+    actors: BTreeMap<i32, Actor>,
+    shared: Shared,
+    /// A flush was collected and not settled.
+    flushing: bool,
+    /// Bytes stepped since the last collect.
+    uncollected_bytes: u64,
+}
+
+/// Runs a worker until [`Request::Finish`].
+pub fn run_worker(mailbox: &WorkerMailbox, shared: Shared) {
+    let alarm = DeathAlarm(Some(shared.events.clone()));
+    let mut worker = Worker {
+        actors: BTreeMap::new(),
+        shared,
+        flushing: false,
+        uncollected_bytes: 0,
+    };
+    loop {
+        match mailbox.take(worker.is_held()) {
+            Mail::Control(Request::Finish) => break,
+            Mail::Control(request) => worker.answer(request),
+            Mail::Records(delivery) => worker.ingest(delivery),
+        }
+    }
+    alarm.disarm();
+}
+
+/// Tells of a worker that unwinds, because nothing else would notice.
+struct DeathAlarm(Option<mpsc::UnboundedSender<ActorEvent>>);
+
+impl DeathAlarm {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for DeathAlarm {
+    fn drop(&mut self) {
+        if let Some(events) = self.0.take() {
+            // Nobody listens any more only when the process ends anyway.
+            let _ = events.send(ActorEvent::WorkerDied);
+        }
+    }
+}
+
+impl Worker {
+    fn is_held(&self) -> bool {
+        self.flushing && self.uncollected_bytes > HELD_BYTES
+    }
+
+    fn answer(&mut self, request: Request) {
+        // A requester that went away needs no answer: hence `let _` on every reply.
+        match request {
+            Request::Attach(attached) => self.attach(*attached),
+            Request::Detach(partition) => drop(self.actors.remove(&partition)),
+            Request::Collect(reply) => drop(reply.send(self.collect())),
+            Request::Settle(verdicts) => self.settle(verdicts),
+            Request::Changed(reply) => drop(reply.send(self.changed())),
+            Request::Everything(partition, reply) => {
+                drop(
+                    reply.send(
+                        self.actors
+                            .get_mut(&partition)
+                            .and_then(|actor| actor.partition.everything()),
+                    ),
+                );
+            }
+            Request::Drain(reply) => drop(reply.send(())),
+            Request::AtRest(partition, reply) => {
+                drop(
+                    reply.send(
+                        self.actors
+                            .get(&partition)
+                            .and_then(|actor| actor.partition.snapshot_at_rest()),
+                    ),
+                );
+            }
+            Request::Report(reply) => drop(reply.send(self.actors.values().map(report).collect())),
+            Request::Finish => {}
+        }
+    }
+
+    fn attach(&mut self, attached: Attached) {
+        let Attached {
+            partition,
+            tenure,
+            backlog,
+        } = attached;
+        let number = partition.fence().partition;
+        let is_live = !partition.is_replaying();
+        self.actors.insert(
+            number,
+            Actor {
+                partition,
+                tenure,
+                backlog,
+                announced: false,
+            },
+        );
+        if is_live {
+            self.tell(ActorEvent::WentLive(number, tenure));
+        }
+    }
+
+    fn ingest(&mut self, delivery: Delivery) {
+        let Delivery {
+            partition,
+            tenure,
+            batch,
+        } = delivery;
+        let Some(actor) = self.actors.get_mut(&partition).filter(|actor| actor.tenure == tenure) else {
+            self.shared.pool.give_back(batch);
+            return;
+        };
+        let started = Instant::now();
+        let was_replaying = actor.partition.is_replaying();
+        if was_replaying {
+            crash_point!("replay.batch");
+        }
+        let result = actor.partition.ingest(batch.records());
+        actor.backlog.remove(batch.bytes());
+        let is_replaying = actor.partition.is_replaying();
+        self.shared
+            .metrics
+            .batch_seconds
+            .observe(started.elapsed().as_secs_f64());
+        #[allow(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
+        self.shared.metrics.batch_records.observe(batch.len() as f64);
+        self.shared.pool.give_back(batch);
+        match result {
+            Ok(applied) => self.applied(partition, applied),
+            Err(stop) => return self.stop(partition, tenure, stop),
+        }
+        if was_replaying && !is_replaying {
+            self.tell(ActorEvent::WentLive(partition, tenure));
+        }
+    }
+
+    fn applied(&mut self, partition: i32, applied: Applied) {
+        let metrics = &self.shared.metrics;
+        metrics.records.inc_by(applied.live);
+        metrics.replayed.inc_by(applied.replayed);
+        metrics.bytes.inc_by(applied.bytes);
+        if applied.skipped > 0 {
+            metrics.skipped_offsets.inc_by(applied.skipped);
+            debug!(partition, offsets = applied.skipped, "the log skipped offsets");
+        }
+        if applied.live > 0 {
+            self.uncollected_bytes += applied.bytes;
+        }
+        let rows: usize = self.actors.values().map(|actor| actor.partition.pending_rows()).sum();
+        if rows >= self.shared.max_rows && !self.flushing {
+            self.shared.rows_full.notify_one();
+        }
+    }
+
+    fn collect(&mut self) -> Collected {
+        let mut collected = Collected::default();
+        for actor in self.actors.values_mut() {
+            collected.advances.extend(actor.partition.make_advance());
+            collected
+                .snapshots
+                .extend(actor.partition.snapshot_due(self.shared.snapshot_bytes));
+        }
+        self.flushing = !collected.advances.is_empty();
+        self.uncollected_bytes = 0;
+        collected
+    }
+
+    fn settle(&mut self, verdicts: Vec<(Fence, Verdict)>) {
+        self.flushing = false;
+        for (fence, verdict) in verdicts {
+            let partition = fence.partition;
+            let Some(actor) = self
+                .actors
+                .get_mut(&partition)
+                .filter(|actor| *actor.partition.fence() == fence)
+            else {
+                continue;
+            };
+            actor.partition.settle(&verdict);
+            let tenure = actor.tenure;
+            match verdict {
+                Verdict::Advanced => {}
+                Verdict::Fenced => self.leave(ActorEvent::Fenced(partition, tenure), partition),
+                Verdict::Restart => self.leave(ActorEvent::Restart(partition, tenure), partition),
+                Verdict::Stopped(stop) => self.stop(partition, tenure, stop),
+            }
+        }
+    }
+
+    fn changed(&mut self) -> Vec<Changed> {
+        self.actors.values_mut().filter_map(Actor::changed).collect()
+    }
+
+    fn stop(&mut self, partition: i32, tenure: Tenure, stop: Stop) {
+        error!(partition, reason = stop.code(), "partition stops: {stop}");
+        self.leave(ActorEvent::Stopped(partition, tenure, stop), partition);
+    }
+
+    fn leave(&mut self, event: ActorEvent, partition: i32) {
+        self.actors.remove(&partition);
+        self.tell(event);
+    }
+
+    fn tell(&self, event: ActorEvent) {
+        info!(?event, "partition event");
+        // Nobody listens any more only when the process ends.
+        let _ = self.shared.events.send(event);
+    }
+}
+
+fn report(actor: &Actor) -> PartitionReport {
+    let partition = &actor.partition;
+    let counters = partition.state().counters();
+    PartitionReport {
+        partition: partition.fence().partition,
+        phase: if partition.is_replaying() { "replaying" } else { "live" },
+        epoch: partition.fence().epoch,
+        position: partition.position(),
+        committed: partition.committed(),
+        watermark_us: partition.state().watermark_us(),
+        accepted: counters.accepted,
+        late: counters.late,
+        duplicate: counters.duplicate,
+        rejected: counters.rejected.clone(),
+    }
+}

@@ -1,0 +1,300 @@
+//! One flush of all dirty partitions: which call to the store comes next, and what its answer means for whom.
+//!
+//! Pure. The driver performs what [`CommitCycle::step`] names and hands the answer back, until it is `Done`.
+
+use std::collections::BTreeMap;
+
+use super::Stop;
+use crate::stores::{Advance, Progress, StoreError};
+
+/// What a partition's advance came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The rows and the new offset are in the tables.
+    Advanced,
+    /// Another owner took the partition over.
+    Fenced,
+    /// The epoch is ours but progress stands elsewhere: the store lost commits. Recover from the store again.
+    Restart,
+    /// This partition cannot go on.
+    Stopped(Stop),
+}
+
+/// The next thing to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CycleStep<'a> {
+    /// Commit these as one statement, then [`CommitCycle::committed`].
+    Commit(&'a [Advance]),
+    /// Read the revision's progress, then [`CommitCycle::progress_read`]; retry until the store answers.
+    ReadProgress,
+    /// Every partition has its verdict.
+    Done,
+}
+
+/// A flush under way.
+#[derive(Debug)]
+pub struct CommitCycle {
+    /// Statements still to make; the last one is due. A settled advance leaves its statement.
+    statements: Vec<Vec<Advance>>,
+    in_doubt: bool,
+    ambiguous: u64,
+    verdicts: BTreeMap<i32, Verdict>,
+}
+
+impl CommitCycle {
+    /// Starts a flush; at most one advance per partition.
+    #[must_use]
+    pub fn new(advances: Vec<Advance>) -> Self {
+        let statements = if advances.is_empty() {
+            Vec::new()
+        } else {
+            vec![advances]
+        };
+        Self {
+            statements,
+            in_doubt: false,
+            ambiguous: 0,
+            verdicts: BTreeMap::new(),
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn step(&self) -> CycleStep<'_> {
+        match self.statements.last() {
+            None => CycleStep::Done,
+            Some(_) if self.in_doubt => CycleStep::ReadProgress,
+            Some(statement) => CycleStep::Commit(statement),
+        }
+    }
+
+    /// Takes the store's answer to `Commit`.
+    pub fn committed(&mut self, answer: Result<Vec<i32>, StoreError>) {
+        match answer {
+            Ok(moved) => {
+                self.settle(|advance| moved.contains(&advance.fence.partition).then_some(Verdict::Advanced));
+                // Those that did not move are fenced or stand elsewhere; progress tells which.
+                self.in_doubt = !self.due_is_settled();
+            }
+            Err(StoreError::Unavailable(_)) => {
+                self.ambiguous += 1;
+                self.in_doubt = true;
+            }
+            Err(error) => self.refused(&error),
+        }
+        self.drop_settled();
+    }
+
+    /// Takes the progress rows read while a reply was in doubt.
+    pub fn progress_read(&mut self, rows: &[Progress]) {
+        self.in_doubt = false;
+        self.settle(|advance| resolve(advance, rows));
+        self.drop_settled();
+    }
+
+    /// How often a reply was lost and progress had to tell.
+    #[must_use]
+    pub fn ambiguous(&self) -> u64 {
+        self.ambiguous
+    }
+
+    /// The verdicts by partition; complete at [`CycleStep::Done`].
+    #[must_use]
+    pub fn into_verdicts(self) -> BTreeMap<i32, Verdict> {
+        self.verdicts
+    }
+
+    /// Moves every advance of the due statement that `verdict` judges out of it.
+    fn settle(&mut self, verdict: impl Fn(&Advance) -> Option<Verdict>) {
+        let Some(due) = self.statements.last_mut() else { return };
+        due.retain(|advance| match verdict(advance) {
+            Some(verdict) => {
+                self.verdicts.insert(advance.fence.partition, verdict);
+                false
+            }
+            None => true,
+        });
+    }
+
+    fn refused(&mut self, error: &StoreError) {
+        let Some(due) = self.statements.pop() else { return };
+        if due.len() > 1 {
+            // One partition's rows spoil the statement of all: flush each alone, so that only that one stops.
+            self.statements
+                .extend(due.into_iter().rev().map(|advance| vec![advance]));
+            return;
+        }
+        for advance in due {
+            self.verdicts
+                .insert(advance.fence.partition, Verdict::Stopped(stop_of(error)));
+        }
+    }
+
+    fn due_is_settled(&self) -> bool {
+        self.statements.last().is_none_or(Vec::is_empty)
+    }
+
+    fn drop_settled(&mut self) {
+        self.statements.retain(|statement| !statement.is_empty());
+    }
+}
+
+fn stop_of(error: &StoreError) -> Stop {
+    match error {
+        StoreError::UniqueViolation(row) => Stop::RowExists(row.clone()),
+        other => Stop::StoreRefused(other.to_string()),
+    }
+}
+
+/// What became of an advance whose reply is missing; `None` = it did not happen and may be tried again.
+fn resolve(advance: &Advance, rows: &[Progress]) -> Option<Verdict> {
+    let Some(row) = rows.iter().find(|row| row.fence.partition == advance.fence.partition) else {
+        return Some(Verdict::Stopped(Stop::ProgressMissing));
+    };
+    if row.fence != advance.fence {
+        Some(Verdict::Fenced)
+    } else if row.next_offset == advance.to_offset {
+        Some(Verdict::Advanced)
+    } else if row.next_offset == advance.from_offset {
+        None
+    } else {
+        Some(Verdict::Restart)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_engine::Counters;
+
+    use crate::stores::Fence;
+
+    fn fence(partition: i32, epoch: i64) -> Fence {
+        Fence {
+            pipeline: "p".into(),
+            revision: "r".into(),
+            partition,
+            epoch,
+            owner_nonce: 7,
+        }
+    }
+
+    fn advance(partition: i32) -> Advance {
+        Advance {
+            fence: fence(partition, 1),
+            from_offset: 10,
+            to_offset: 20,
+            watermark_us: None,
+            state_digest: String::new(),
+            record_digest: String::new(),
+            counters: Counters::default(),
+            live_from_offset: 0,
+            forecasts: vec![],
+            outcomes: vec![],
+            faults: vec![],
+            dead_letters: vec![],
+        }
+    }
+
+    fn progress(partition: i32, epoch: i64, next_offset: i64) -> Progress {
+        Progress {
+            fence: fence(partition, epoch),
+            start_offset: 0,
+            live_from_offset: 0,
+            next_offset,
+            watermark_us: None,
+            state_digest: String::new(),
+            record_digest: String::new(),
+            counters: String::new(),
+        }
+    }
+
+    fn lost() -> StoreError {
+        StoreError::Unavailable("reply lost".into())
+    }
+
+    fn due(cycle: &CommitCycle) -> Vec<i32> {
+        match cycle.step() {
+            CycleStep::Commit(batch) => batch.iter().map(|advance| advance.fence.partition).collect(),
+            other => panic!("expected a commit, got {other:?}"),
+        }
+    }
+
+    fn verdicts(cycle: CommitCycle) -> Vec<(i32, Verdict)> {
+        assert_eq!(cycle.step(), CycleStep::Done);
+        cycle.into_verdicts().into_iter().collect()
+    }
+
+    #[test]
+    fn an_empty_flush_is_done() {
+        assert_eq!(CommitCycle::new(vec![]).step(), CycleStep::Done);
+    }
+
+    #[test]
+    fn partitions_that_moved_have_advanced() {
+        let mut cycle = CommitCycle::new(vec![advance(0), advance(1)]);
+        cycle.committed(Ok(vec![0, 1]));
+        assert_eq!(verdicts(cycle), [(0, Verdict::Advanced), (1, Verdict::Advanced)]);
+    }
+
+    #[test]
+    fn a_partition_that_did_not_move_is_looked_up_and_found_fenced() {
+        let mut cycle = CommitCycle::new(vec![advance(0), advance(1)]);
+        cycle.committed(Ok(vec![0]));
+        assert_eq!(cycle.step(), CycleStep::ReadProgress);
+        cycle.progress_read(&[progress(0, 1, 20), progress(1, 2, 10)]);
+        assert_eq!(verdicts(cycle), [(0, Verdict::Advanced), (1, Verdict::Fenced)]);
+    }
+
+    #[test]
+    fn a_lost_reply_of_a_done_commit_is_done() {
+        let mut cycle = CommitCycle::new(vec![advance(0)]);
+        cycle.committed(Err(lost()));
+        cycle.progress_read(&[progress(0, 1, 20)]);
+        assert_eq!(cycle.ambiguous(), 1);
+        assert_eq!(verdicts(cycle), [(0, Verdict::Advanced)]);
+    }
+
+    #[test]
+    fn a_lost_reply_of_an_undone_commit_sends_the_same_batch_again() {
+        let mut cycle = CommitCycle::new(vec![advance(0), advance(1)]);
+        cycle.committed(Err(lost()));
+        cycle.progress_read(&[progress(0, 1, 20), progress(1, 1, 10)]);
+        assert_eq!(due(&cycle), [1]);
+        cycle.committed(Ok(vec![1]));
+        assert_eq!(verdicts(cycle), [(0, Verdict::Advanced), (1, Verdict::Advanced)]);
+    }
+
+    #[test]
+    fn own_epoch_at_another_offset_restarts_from_the_snapshot() {
+        let mut cycle = CommitCycle::new(vec![advance(0)]);
+        cycle.committed(Err(lost()));
+        cycle.progress_read(&[progress(0, 1, 5)]);
+        assert_eq!(verdicts(cycle), [(0, Verdict::Restart)]);
+    }
+
+    #[test]
+    fn a_refused_statement_is_flushed_partition_by_partition_and_only_the_spoiler_stops() {
+        let mut cycle = CommitCycle::new(vec![advance(0), advance(1), advance(2)]);
+        cycle.committed(Err(StoreError::Refused("disk full".into())));
+        assert_eq!(due(&cycle), [0]);
+        cycle.committed(Ok(vec![0]));
+        assert_eq!(due(&cycle), [1]);
+        cycle.committed(Err(StoreError::UniqueViolation("forecasts 42".into())));
+        assert_eq!(due(&cycle), [2]);
+        cycle.committed(Ok(vec![2]));
+        let stopped = Verdict::Stopped(Stop::RowExists("forecasts 42".into()));
+        assert_eq!(
+            verdicts(cycle),
+            [(0, Verdict::Advanced), (1, stopped), (2, Verdict::Advanced)]
+        );
+    }
+
+    #[test]
+    fn a_missing_progress_row_stops_the_partition() {
+        let mut cycle = CommitCycle::new(vec![advance(0)]);
+        cycle.committed(Ok(vec![]));
+        cycle.progress_read(&[]);
+        assert_eq!(verdicts(cycle), [(0, Verdict::Stopped(Stop::ProgressMissing))]);
+    }
+}

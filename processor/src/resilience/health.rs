@@ -1,0 +1,225 @@
+//! HEALTHY, DEGRADED or UNHEALTHY, with reasons a person can act on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::partition::Stop;
+
+/// A dependency that is away for longer makes the process UNHEALTHY instead of DEGRADED.
+const UNHEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// A poll thread without a lap for longer is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// The state as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// Everything works.
+    Healthy,
+    /// Something is away and work will be caught up.
+    Degraded,
+    /// Somebody should look.
+    Unhealthy,
+}
+
+/// What a processor depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dependency {
+    /// The source topic's brokers.
+    Kafka,
+    /// The result store.
+    Results,
+    /// The latest-state store.
+    Latest,
+}
+
+impl fmt::Display for Dependency {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Kafka => "Kafka",
+            Self::Results => "the result store",
+            Self::Latest => "the latest-state store",
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    cause: String,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    outages: BTreeMap<Dependency, Outage>,
+    stopped: BTreeMap<i32, Stop>,
+    reached: BTreeMap<Dependency, bool>,
+    joined: bool,
+}
+
+/// Where every part of the process says how it fares.
+#[derive(Debug, Default)]
+pub struct HealthBoard(Mutex<Facts>);
+
+impl HealthBoard {
+    /// A call worked.
+    pub fn works(&self, dependency: Dependency) {
+        self.with(|facts| {
+            facts.outages.remove(&dependency);
+            facts.reached.insert(dependency, true);
+        });
+    }
+
+    /// A call failed; the first failure of a row starts the clock.
+    pub fn fails(&self, dependency: Dependency, cause: &impl fmt::Display) {
+        let cause = cause.to_string();
+        self.with(|facts| {
+            facts.outages.entry(dependency).or_insert_with(|| Outage {
+                since: Instant::now(),
+                cause,
+            });
+        });
+    }
+
+    /// A partition stopped for good.
+    pub fn stopped(&self, partition: i32, stop: Stop) {
+        self.with(|facts| drop(facts.stopped.insert(partition, stop)));
+    }
+
+    /// A stopped partition went elsewhere.
+    pub fn gone(&self, partition: i32) {
+        self.with(|facts| drop(facts.stopped.remove(&partition)));
+    }
+
+    /// The group answered for the first time.
+    pub fn joined(&self) {
+        self.with(|facts| facts.joined = true);
+    }
+
+    /// Whether the group was joined and both stores were reached once.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.with(|facts| {
+            let reached = |dependency| facts.reached.get(&dependency).copied().unwrap_or_default();
+            facts.joined && reached(Dependency::Results) && reached(Dependency::Latest)
+        })
+    }
+
+    /// The stopped partitions and why.
+    #[must_use]
+    pub fn stopped_partitions(&self) -> BTreeMap<i32, Stop> {
+        self.with(|facts| facts.stopped.clone())
+    }
+
+    /// The level now, and every reason for it.
+    #[must_use]
+    pub fn judge(&self, now: Instant) -> (Level, Vec<String>) {
+        self.with(|facts| {
+            let outages = facts.outages.iter().map(|(dependency, outage)| {
+                let away = now.saturating_duration_since(outage.since);
+                let level = if away >= UNHEALTHY_AFTER {
+                    Level::Unhealthy
+                } else {
+                    Level::Degraded
+                };
+                (
+                    level,
+                    format!("{dependency} is away for {} s: {}", away.as_secs(), outage.cause),
+                )
+            });
+            let stops = facts.stopped.iter();
+            let stops =
+                stops.map(|(partition, stop)| (Level::Unhealthy, format!("partition {partition} stopped: {stop}")));
+            let found: Vec<(Level, String)> = outages.chain(stops).collect();
+            let level = found.iter().map(|(level, _)| *level).max().unwrap_or(Level::Healthy);
+            (level, found.into_iter().map(|(_, reason)| reason).collect())
+        })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Shows that a thread moves.
+#[derive(Debug)]
+pub struct Pulse {
+    start: Instant,
+    last_beat_ms: AtomicU64,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            last_beat_ms: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Pulse {
+    /// The thread went round once more.
+    pub fn beat(&self) {
+        self.last_beat_ms.store(self.elapsed_ms(), Ordering::Relaxed);
+    }
+
+    /// Whether the last beat is recent.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let silence = self
+            .elapsed_ms()
+            .saturating_sub(self.last_beat_ms.load(Ordering::Relaxed));
+        Duration::from_millis(silence) < STUCK_AFTER
+    }
+
+    /// Time since the start.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_degrades_at_once_and_is_unhealthy_after_a_minute() {
+        let board = HealthBoard::default();
+        board.fails(Dependency::Results, &"connection refused");
+        let now = Instant::now();
+        assert_eq!(board.judge(now).0, Level::Degraded);
+        let (level, reasons) = board.judge(now + UNHEALTHY_AFTER);
+        assert_eq!(level, Level::Unhealthy);
+        assert!(reasons[0].contains("connection refused"), "{reasons:?}");
+        board.works(Dependency::Results);
+        assert_eq!(board.judge(now + UNHEALTHY_AFTER), (Level::Healthy, vec![]));
+    }
+
+    #[test]
+    fn a_stopped_partition_is_unhealthy_until_it_goes() {
+        let board = HealthBoard::default();
+        board.stopped(4, Stop::ProgressMissing);
+        assert_eq!(board.judge(Instant::now()).0, Level::Unhealthy);
+        board.gone(4);
+        assert_eq!(board.judge(Instant::now()).0, Level::Healthy);
+    }
+
+    #[test]
+    fn ready_needs_the_group_and_both_stores_once() {
+        let board = HealthBoard::default();
+        board.works(Dependency::Results);
+        board.works(Dependency::Latest);
+        assert!(!board.is_ready());
+        board.joined();
+        board.fails(Dependency::Results, &"gone again");
+        assert!(board.is_ready());
+    }
+}
