@@ -5,6 +5,7 @@
 //! Nothing here sleeps for a fixed time: `wait::until` waits for a state and says what it waited for.
 
 pub mod kafka;
+pub mod kubernetes;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -14,6 +15,7 @@ pub mod scratch;
 pub mod wait;
 
 pub use kafka::Kafka;
+pub use kubernetes::Kubernetes;
 pub use postgres::{Database, Postgres};
 pub use process::Process;
 pub use proxy::Proxy;
