@@ -49,7 +49,10 @@ impl Kubernetes {
     /// As [`Kubernetes::start`].
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<Kubernetes>> = OnceLock::new();
-        SHARED.get_or_init(Self::start).as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))
+        SHARED
+            .get_or_init(Self::start)
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("{error:#}"))
     }
 
     /// The kubeconfig of an administrator.
@@ -72,7 +75,11 @@ impl Kubernetes {
     /// # Errors
     /// `kubectl` failed; the error holds its message.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.program("kubectl").args(arguments).output().context("cannot start kubectl")?;
+        let output = self
+            .program("kubectl")
+            .args(arguments)
+            .output()
+            .context("cannot start kubectl")?;
         let message = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kubectl {}: {message}", arguments.join(" "));
         Ok(String::from_utf8(output.stdout)?)
@@ -103,7 +110,10 @@ mod tests {
     fn a_cluster_answers_and_leaves_nothing_when_dropped() -> Result<()> {
         let cluster = Kubernetes::start()?;
         cluster.kubectl(&["create", "namespace", "trading"])?;
-        assert_eq!(cluster.kubectl(&["get", "namespace", "trading", "-o", "name"])?.trim(), "namespace/trading");
+        assert_eq!(
+            cluster.kubectl(&["get", "namespace", "trading", "-o", "name"])?.trim(),
+            "namespace/trading"
+        );
         let folder = cluster.kubeconfig().ancestors().nth(2).context("a folder")?.to_owned();
         let etcd = std::fs::read_to_string(folder.join("etcd.pid"))?;
         let pid = etcd.split_whitespace().next().context("a pid")?;
