@@ -1,5 +1,7 @@
 //! What a step gives back: rows to keep and symbols to publish.
 
+use std::sync::Arc;
+
 /// A frozen forecast; columns of the table `forecasts`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
@@ -79,15 +81,24 @@ pub struct Effects {
     pub faults: Vec<Fault>,
 }
 
+/// Field name → text, ready for a Redis hash.
+pub type Fields = Vec<(&'static str, String)>;
+
 /// The latest public state of one symbol: a function of the log up to `version`.
+///
+/// A view is always whole: a publisher that lost one may publish the next alone. Every view of a symbol has the same
+/// fields, so that none of an older one stays behind in a hash.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SymbolView {
     /// Symbol.
     pub symbol: String,
     /// Offset of the last record that changed this view.
     pub version: i64,
-    /// Field name → text, ready for a Redis hash: the `last` group (price, quantity, side, time).
-    pub last: Vec<(&'static str, String)>,
-    /// The `closed` group (indicators, forecasts as of the watermark).
-    pub closed: Vec<(&'static str, String)>,
+    /// Offset of the last record that changed `closed`, at most `version`; −1 before the first.
+    pub closed_version: i64,
+    /// The `last` group: price, quantity, side and time of the last trade by (event time, trade id).
+    pub last: Fields,
+    /// The `closed` group: indicators and forecasts as of the watermark. Its text is made once per `closed_version`
+    /// and shared by the views that follow.
+    pub closed: Arc<Fields>,
 }
