@@ -116,7 +116,14 @@ pub(crate) struct ClosedSeconds {
 impl ClosedSeconds {
     /// An empty window over `span_us`; `seed` tells windows apart in digests.
     pub(crate) const fn new(span_us: i64, seed: u64) -> Self {
-        Self { bytes: Vec::new(), front: 0, span_us, seed, digest: 0, next_expiry_us: None }
+        Self {
+            bytes: Vec::new(),
+            front: 0,
+            span_us,
+            seed,
+            digest: 0,
+            next_expiry_us: None,
+        }
     }
 
     /// This window with the bytes of a snapshot; `check` reads the fields of each frame. `None` where frames are
@@ -131,7 +138,9 @@ impl ClosedSeconds {
         while at < window.bytes.len() {
             let (frame, next) = frame_at(&window.bytes, at)?;
             let mut fields = FrameReader(frame);
-            let second = fields.take_i64().filter(|second| *second > newest && *second < i64::MAX / MICROS_PER_SECOND)?;
+            let second = fields
+                .take_i64()
+                .filter(|second| *second > newest && *second < i64::MAX / MICROS_PER_SECOND)?;
             check(&mut fields)?;
             if !fields.is_empty() {
                 return None;
@@ -181,7 +190,9 @@ impl ClosedSeconds {
     pub(crate) fn expire(&mut self, now_us: i64, mut leave: impl FnMut(&mut FrameReader<'_>)) -> Option<i64> {
         let mut last = None;
         while let Some(expiry) = self.next_expiry_us.filter(|expiry| *expiry <= now_us) {
-            let Some((frame, next)) = frame_at(&self.bytes, self.front) else { break };
+            let Some((frame, next)) = frame_at(&self.bytes, self.front) else {
+                break;
+            };
             self.digest = self.digest.wrapping_sub(xxh3_128_with_seed(frame, self.seed));
             let mut fields = FrameReader(frame);
             fields.take();
@@ -254,9 +265,15 @@ mod tests {
     fn a_second_leaves_one_span_after_its_end() {
         let mut window = window(&[5, 6]);
         assert_eq!(window.next_expiry_us(), Some(16 * MICROS_PER_SECOND));
-        assert_eq!(window.expire(16 * MICROS_PER_SECOND - 1, |_| panic!("left too early")), None);
+        assert_eq!(
+            window.expire(16 * MICROS_PER_SECOND - 1, |_| panic!("left too early")),
+            None
+        );
         let mut left = Vec::new();
-        assert_eq!(window.expire(16 * MICROS_PER_SECOND, |fields| left.push(fields.take())), Some(16 * MICROS_PER_SECOND));
+        assert_eq!(
+            window.expire(16 * MICROS_PER_SECOND, |fields| left.push(fields.take())),
+            Some(16 * MICROS_PER_SECOND)
+        );
         assert_eq!(left, [Some(u128::MAX)]);
         assert_eq!(window.next_expiry_us(), Some(17 * MICROS_PER_SECOND));
     }
@@ -296,7 +313,10 @@ mod tests {
     #[test]
     fn bytes_that_are_no_window_are_refused() {
         let good = window(&[5, 6]).to_bytes().0;
-        assert_eq!(restored(good.clone()).map(|window| window.digest()), Some(window(&[5, 6]).digest()));
+        assert_eq!(
+            restored(good.clone()).map(|window| window.digest()),
+            Some(window(&[5, 6]).digest())
+        );
         for length in (1..good.len()).filter(|length| *length != good.len() / 2) {
             assert!(restored(good[..length].to_vec()).is_none(), "{length} bytes");
         }

@@ -41,7 +41,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SnapshotErr
     let state = unpack(packed, length)?;
     let (document, rest) =
         postcard::take_from_bytes(&state).map_err(|error| refused("the state cannot be decoded", &error))?;
-    if rest.is_empty() { Ok(document) } else { Err(SnapshotError("bytes follow the state".into())) }
+    if rest.is_empty() {
+        Ok(document)
+    } else {
+        Err(SnapshotError("bytes follow the state".into()))
+    }
 }
 
 /// Checks header and checksum; gives the state's length and its compressed bytes.
@@ -55,12 +59,20 @@ fn open(bytes: &[u8]) -> Result<(u64, &[u8]), SnapshotError> {
     }
     let format = u16::from_le_bytes(format.try_into().map_err(|_| too_short())?);
     if format != FORMAT {
-        return Err(SnapshotError(format!("format {format} found, this build reads {FORMAT}; replay the log instead")));
+        return Err(SnapshotError(format!(
+            "format {format} found, this build reads {FORMAT}; replay the log instead"
+        )));
     }
-    let packed = rest.len().checked_sub(CHECKSUM).and_then(|length| rest.get(..length)).ok_or_else(too_short)?;
+    let packed = rest
+        .len()
+        .checked_sub(CHECKSUM)
+        .and_then(|length| rest.get(..length))
+        .ok_or_else(too_short)?;
     let (content, checksum) = bytes.split_at(HEADER + packed.len());
     if xxh3_128(content).to_le_bytes() != *checksum {
-        return Err(SnapshotError("the checksum differs; it was truncated or altered".into()));
+        return Err(SnapshotError(
+            "the checksum differs; it was truncated or altered".into(),
+        ));
     }
     Ok((u64::from_le_bytes(length.try_into().map_err(|_| too_short())?), packed))
 }
@@ -74,7 +86,11 @@ fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, SnapshotError> {
     let failed = |error: std::io::Error| refused("the state cannot be unpacked", &error);
     let decoder = zstd::stream::read::Decoder::new(packed).map_err(failed)?;
     decoder.take(length + 1).read_to_end(&mut state).map_err(failed)?;
-    if state.len() as u64 == length { Ok(state) } else { Err(SnapshotError("its length differs from its header".into())) }
+    if state.len() as u64 == length {
+        Ok(state)
+    } else {
+        Err(SnapshotError("its length differs from its header".into()))
+    }
 }
 
 fn refused(what: &str, error: &dyn std::error::Error) -> SnapshotError {

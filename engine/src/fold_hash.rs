@@ -27,7 +27,10 @@ impl Hasher for FoldHasher {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "the two halves of the product are what is folded")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the two halves of the product are what is folded"
+    )]
     fn write_u64(&mut self, value: u64) {
         let product = u128::from(self.0.rotate_left(23) ^ value) * GOLDEN;
         self.0 = (product >> 64) as u64 ^ product as u64;

@@ -130,7 +130,10 @@ impl PartitionState {
         self.touch(number);
         if is_new_second {
             let due_us = due_of_new_second(trade.event_time_us);
-            let due_us = self.schedule.due_us(number).map_or(due_us, |planned| planned.min(due_us));
+            let due_us = self
+                .schedule
+                .due_us(number)
+                .map_or(due_us, |planned| planned.min(due_us));
             self.schedule.set(number, Some(due_us));
         }
     }
@@ -154,7 +157,9 @@ impl PartitionState {
         if let Err(reason) = check_event_time(to_us, None, at.record_time_us) {
             return Disposition::Rejected(reason);
         }
-        let Some(number) = self.symbols.find(symbol) else { return Disposition::Accepted };
+        let Some(number) = self.symbols.find(symbol) else {
+            return Disposition::Accepted;
+        };
         let SymbolState::Live(live) = &mut self.symbols.entry_mut(number).state else {
             return Disposition::Faulted;
         };
@@ -169,7 +174,11 @@ impl PartitionState {
             return;
         }
         let watermark_us = event_time_us - self.rules.settings.lateness_us;
-        if self.schedule.earliest_us().is_some_and(|earliest| earliest <= watermark_us) {
+        if self
+            .schedule
+            .earliest_us()
+            .is_some_and(|earliest| earliest <= watermark_us)
+        {
             self.advance(watermark_us, offset, effects);
         }
     }
@@ -197,7 +206,9 @@ impl PartitionState {
         let planned_panic = self.take_planned_panic(number, now_us);
         let entry = self.symbols.entry_mut(number);
         let was_watched = entry.is_watched();
-        let (name, SymbolState::Live(live)) = (&entry.name, &mut entry.state) else { return };
+        let (name, SymbolState::Live(live)) = (&entry.name, &mut entry.state) else {
+            return;
+        };
         let rows = (effects.forecasts.len(), effects.outcomes.len());
         let mut turn = Turn {
             rules: &self.rules,
@@ -249,7 +260,10 @@ impl PartitionState {
     /// The same digest recomputed from nothing; a difference is a defect.
     #[must_use]
     pub fn digest_from_scratch(&self) -> StateDigest {
-        let digests = self.symbols.in_order().map(|entry| entry.digest_from_scratch().unwrap_or_default());
+        let digests = self
+            .symbols
+            .in_order()
+            .map(|entry| entry.digest_from_scratch().unwrap_or_default());
         self.with_own_head(digests.fold(0, u128::wrapping_add))
     }
 
@@ -292,6 +306,9 @@ impl PartitionState {
     /// Views of all symbols, in symbol order: what a republish writes.
     #[must_use]
     pub fn views(&self) -> Vec<SymbolView> {
-        self.symbols.in_order().map(|entry| symbol_view::render_anew(entry, &self.rules)).collect()
+        self.symbols
+            .in_order()
+            .map(|entry| symbol_view::render_anew(entry, &self.rules))
+            .collect()
     }
 }

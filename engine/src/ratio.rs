@@ -74,7 +74,10 @@ mod tests {
 
     #[test]
     fn the_root_of_two_has_its_known_digits() {
-        assert_eq!(root_quotient(U256::from_halves(0, 2), 1, 12).as_deref(), Some("1.414213562373"));
+        assert_eq!(
+            root_quotient(U256::from_halves(0, 2), 1, 12).as_deref(),
+            Some("1.414213562373")
+        );
         assert_eq!(root_quotient(U256::from_halves(0, 9), 4, 3).as_deref(), Some("0.750"));
         assert_eq!(root_quotient(U256::from_halves(0, 9), 0, 3), None);
         assert_eq!(root_quotient(U256::from_halves(u128::MAX, 0), 1, 3), None);

@@ -42,7 +42,9 @@ impl Schedule {
     pub(crate) fn take_due(&mut self, until_us: i64, symbols: &mut Vec<usize>) -> Option<i64> {
         symbols.clear();
         let earliest = self.earliest_us().filter(|earliest| *earliest <= until_us)?;
-        while let Some(Reverse((due_us, symbol))) = self.heap.peek().copied().filter(|Reverse((due, _))| *due == earliest) {
+        while let Some(Reverse((due_us, symbol))) =
+            self.heap.peek().copied().filter(|Reverse((due, _))| *due == earliest)
+        {
             self.heap.pop();
             if self.due_us[symbol] == Some(due_us) {
                 self.due_us[symbol] = None;

@@ -30,7 +30,9 @@ impl PriceUnits {
     #[must_use]
     pub fn around(price: i64, settings: crate::settings::SymbolSettings) -> Self {
         let tick = settings.tick_size.unwrap_or_else(|| power_below(price, TICK_DIGITS));
-        let bucket = settings.bucket_size.unwrap_or_else(|| power_below(price, BUCKET_DIGITS).max(tick));
+        let bucket = settings
+            .bucket_size
+            .unwrap_or_else(|| power_below(price, BUCKET_DIGITS).max(tick));
         Self { tick, bucket }
     }
 }
@@ -122,7 +124,11 @@ impl OpenSlot {
         self.low = self.low.min(price);
         match units {
             Some(units) => self.add_to_bucket(price, quantity, bought, units.bucket),
-            None => self.raw.push(RawTrade { price, quantity, bought }),
+            None => self.raw.push(RawTrade {
+                price,
+                quantity,
+                bought,
+            }),
         }
     }
 
@@ -158,21 +164,42 @@ mod tests {
     #[case::far_below_one(1_234, 1, 1)]
     #[case::rupiah(160_000_000_000_000_000, 10_000_000_000, 1_000_000 * SCALE)]
     fn price_units_follow_the_magnitude_of_the_price(#[case] price: i64, #[case] tick: i64, #[case] bucket: i64) {
-        assert_eq!(PriceUnits::around(price, SymbolSettings::default()), PriceUnits { tick, bucket });
+        assert_eq!(
+            PriceUnits::around(price, SymbolSettings::default()),
+            PriceUnits { tick, bucket }
+        );
     }
 
     #[test]
     fn settings_override_the_inferred_units() {
-        let settings = SymbolSettings { tick_size: Some(50 * SCALE), bucket_size: None };
-        assert_eq!(PriceUnits::around(6_167_155_000_000, settings), PriceUnits { tick: 50 * SCALE, bucket: 50 * SCALE });
-        let settings = SymbolSettings { tick_size: None, bucket_size: Some(7) };
+        let settings = SymbolSettings {
+            tick_size: Some(50 * SCALE),
+            bucket_size: None,
+        };
+        assert_eq!(
+            PriceUnits::around(6_167_155_000_000, settings),
+            PriceUnits {
+                tick: 50 * SCALE,
+                bucket: 50 * SCALE
+            }
+        );
+        let settings = SymbolSettings {
+            tick_size: None,
+            bucket_size: Some(7),
+        };
         assert_eq!(PriceUnits::around(6_167_155_000_000, settings).bucket, 7);
     }
 
     #[test]
     fn trades_kept_raw_end_in_the_same_buckets() {
         let units = PriceUnits { tick: 1, bucket: 10 };
-        let trades = [(101, 5, true), (109, 2, false), (95, 1, true), (110, 4, true), (100, 3, false)];
+        let trades = [
+            (101, 5, true),
+            (109, 2, false),
+            (95, 1, true),
+            (110, 4, true),
+            (100, 3, false),
+        ];
         let (mut early, mut late) = (OpenSlot::default(), OpenSlot::default());
         early.reset(7);
         late.reset(7);
@@ -183,6 +210,9 @@ mod tests {
         early.adopt_units(units);
         assert_eq!(early, late);
         assert_eq!((late.high, late.low), (110, 95));
-        assert_eq!(late.buckets.iter().map(|bucket| bucket.lower).collect::<Vec<_>>(), [100, 90, 110]);
+        assert_eq!(
+            late.buckets.iter().map(|bucket| bucket.lower).collect::<Vec<_>>(),
+            [100, 90, 110]
+        );
     }
 }

@@ -182,7 +182,10 @@ impl LiveSymbol {
 
     /// The next instant at which something is due, microseconds.
     pub(crate) fn next_due_us(&self, rules: &Rules) -> Option<i64> {
-        [self.next_event_us(rules), self.closed.next_expiry_us()].into_iter().flatten().min()
+        [self.next_event_us(rules), self.closed.next_expiry_us()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next instant at which more is due than the end of a window.
@@ -237,7 +240,13 @@ impl LiveSymbol {
         if self.head.units.is_some() {
             return;
         }
-        let settings = turn.rules.settings.symbols.get(turn.symbol).copied().unwrap_or_default();
+        let settings = turn
+            .rules
+            .settings
+            .symbols
+            .get(turn.symbol)
+            .copied()
+            .unwrap_or_default();
         let units = PriceUnits::around(slot.low, settings);
         self.head.units = Some(units);
         self.head.profile = Some(VolumeProfile::new(units.bucket));
@@ -273,7 +282,11 @@ impl LiveSymbol {
 
     fn resolve(&mut self, now_us: i64, turn: &mut Turn<'_>) -> bool {
         let parameters = &turn.rules.parameters;
-        if self.probabilities.next_due_us(parameters).is_none_or(|due| due > now_us) {
+        if self
+            .probabilities
+            .next_due_us(parameters)
+            .is_none_or(|due| due > now_us)
+        {
             return false;
         }
         let gaps = &self.head.gaps;
@@ -283,19 +296,27 @@ impl LiveSymbol {
             has_gap: &|from_us, to_us| gaps.overlap(from_us, to_us),
             offset: turn.offset,
         };
-        self.probabilities.resolve_until(parameters, now_us, &around, turn.effects);
+        self.probabilities
+            .resolve_until(parameters, now_us, &around, turn.effects);
         self.probabilities_digest = None;
         true
     }
 
     fn evaluate(&mut self, now_us: i64, turn: &mut Turn<'_>) {
-        let (Some(snapshot), Some(units)) = (self.head.snapshot(now_us, turn.rules), self.head.units) else { return };
+        let (Some(snapshot), Some(units)) = (self.head.snapshot(now_us, turn.rules), self.head.units) else {
+            return;
+        };
         let mut calls = Vec::new();
         let mut arming = self.head.arming.clone();
         for (index, (strategy, armed)) in turn.rules.strategies.iter().zip(&mut arming).enumerate() {
             if let Some(signal) = armed.judge(strategy.as_ref(), &snapshot, turn.rules.settings.horizon_us) {
                 let (direction, strength, confidence) = (signal.direction, signal.strength, signal.confidence);
-                calls.push(Call { strategy: index, direction, strength, confidence });
+                calls.push(Call {
+                    strategy: index,
+                    direction,
+                    strength,
+                    confidence,
+                });
             }
         }
         if !calls.is_empty() {
@@ -309,7 +330,8 @@ impl LiveSymbol {
                 indicators: &symbol_view::indicators_json(&snapshot, units),
                 offset: turn.offset,
             };
-            self.probabilities.freeze(&turn.rules.parameters, &moment, &calls, turn.effects);
+            self.probabilities
+                .freeze(&turn.rules.parameters, &moment, &calls, turn.effects);
             self.probabilities_digest = None;
         }
         self.head.arming = arming;
@@ -333,7 +355,11 @@ impl LiveSymbol {
         self.closed.recompute(&mut head);
         let probabilities = hash(&self.probabilities, seed.wrapping_add(1), &mut scratch)?;
         let head = hash(&head, seed, &mut scratch)?;
-        Ok(self.closed.digest_from_scratch().wrapping_add(probabilities).wrapping_add(head))
+        Ok(self
+            .closed
+            .digest_from_scratch()
+            .wrapping_add(probabilities)
+            .wrapping_add(head))
     }
 
     pub(crate) fn to_document(&self) -> LiveDocument {
@@ -381,7 +407,8 @@ impl Head {
 
     /// The price of an instant: VWAP of the last closed slot.
     pub(crate) fn closing_price(&self) -> Option<ClosingPrice> {
-        self.closing.map(|(slot_end_us, price)| ClosingPrice { price, slot_end_us })
+        self.closing
+            .map(|(slot_end_us, price)| ClosingPrice { price, slot_end_us })
     }
 
     /// The first grid instant at or after the end of a slot is looked at.
@@ -392,13 +419,17 @@ impl Head {
 
     /// Whether a window of `span_us` that ends now began after the symbol's first slot did.
     pub(crate) fn is_full(&self, span_us: i64, now_us: i64) -> bool {
-        self.first_closed_second.is_some_and(|second| second * MICROS_PER_SECOND <= now_us - span_us)
+        self.first_closed_second
+            .is_some_and(|second| second * MICROS_PER_SECOND <= now_us - span_us)
     }
 
     /// The indicators at the close of a slot; `None` before the first.
     pub(crate) fn snapshot(&self, now_us: i64, rules: &Rules) -> Option<IndicatorSnapshot<'_>> {
         let (units, (_, price)) = (self.units?, self.closing?);
-        let profile = self.profile.as_ref().filter(|_| self.is_full(rules.profile_window_us(), now_us));
+        let profile = self
+            .profile
+            .as_ref()
+            .filter(|_| self.is_full(rules.profile_window_us(), now_us));
         let anchored = self.anchored_vwap.moments();
         Some(IndicatorSnapshot {
             time_us: now_us,

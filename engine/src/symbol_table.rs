@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::fold_hash::FoldState;
 use crate::rules::Rules;
 use crate::slot::LastTrade;
-use crate::symbol_state::{LiveDocument, LiveSymbol};
 use crate::symbol_state::seed_of;
+use crate::symbol_state::{LiveDocument, LiveSymbol};
 use crate::symbol_view::ClosedText;
 
 /// What is left of a symbol that panicked.
@@ -144,9 +144,7 @@ impl SymbolTable {
     /// Adds a symbol of a snapshot; `None` where its parts do not fit together.
     pub(crate) fn add_document(&mut self, name: &str, document: SymbolDocument, rules: &Rules) -> Option<usize> {
         let state = match document {
-            SymbolDocument::Live(live) => {
-                SymbolState::Live(Box::new(LiveSymbol::from_document(*live, rules, name)?))
-            }
+            SymbolDocument::Live(live) => SymbolState::Live(Box::new(LiveSymbol::from_document(*live, rules, name)?)),
             SymbolDocument::Faulted(faulted) => SymbolState::Faulted(faulted),
         };
         Some(self.add(name, state, rules))

@@ -27,8 +27,14 @@ pub(crate) struct ClosedText {
 pub(crate) fn render(entry: &mut Entry, rules: &Rules) -> SymbolView {
     let version = closed_version(&entry.state);
     let current = entry.closed_text.as_ref().filter(|text| text.version == version);
-    let fields = current.map_or_else(|| Arc::new(closed_fields(&entry.state, rules)), |text| Arc::clone(&text.fields));
-    entry.closed_text = Some(ClosedText { version, fields: Arc::clone(&fields) });
+    let fields = current.map_or_else(
+        || Arc::new(closed_fields(&entry.state, rules)),
+        |text| Arc::clone(&text.fields),
+    );
+    entry.closed_text = Some(ClosedText {
+        version,
+        fields: Arc::clone(&fields),
+    });
     view(entry, fields)
 }
 
@@ -82,12 +88,22 @@ fn closed_fields(state: &SymbolState, rules: &Rules) -> Fields {
     let number = |value: Option<String>| value.unwrap_or_default();
     let mut fields = vec![
         ("status", if live.is_some() { "live" } else { "faulted" }.to_owned()),
-        ("watermark_us", number(head.and_then(|head| head.as_of_us).map(|time_us| time_us.to_string()))),
+        (
+            "watermark_us",
+            number(head.and_then(|head| head.as_of_us).map(|time_us| time_us.to_string())),
+        ),
         ("reasons", reasons(&readings)),
         ("armed", head.map_or_else(|| "[]".to_owned(), |head| armed(head, rules))),
-        ("forecasts", live.map_or_else(|| "[]".to_owned(), |live| open_forecasts(live, rules))),
+        (
+            "forecasts",
+            live.map_or_else(|| "[]".to_owned(), |live| open_forecasts(live, rules)),
+        ),
     ];
-    fields.extend(readings.into_iter().map(|(name, reading)| (name, reading.unwrap_or_default())));
+    fields.extend(
+        readings
+            .into_iter()
+            .map(|(name, reading)| (name, reading.unwrap_or_default())),
+    );
     fields
 }
 
@@ -101,19 +117,32 @@ fn readings(snapshot: Option<&IndicatorSnapshot<'_>>, units: Option<PriceUnits>)
     let range = seen.and_then(|seen| seen.range);
     let price = |value: i64| Decimal(value).to_string();
     vec![
-        ("anchored_vwap", seen.and_then(|seen| seen.anchored_vwap).map(|reading| reading.vwap.to_string())),
+        (
+            "anchored_vwap",
+            seen.and_then(|seen| seen.anchored_vwap)
+                .map(|reading| reading.vwap.to_string()),
+        ),
         ("high", seen.and_then(|seen| seen.high).map(price)),
         ("low", seen.and_then(|seen| seen.low).map(price)),
         ("point_of_control", area.map(|area| price(area.point_of_control))),
         ("range_high", range.map(|range| price(range.high))),
         ("range_low", range.map(|range| price(range.low))),
         ("slot_vwap", seen.map(|seen| seen.price.to_string())),
-        ("standard_deviation", vwap.map(|reading| reading.standard_deviation.to_string())),
-        ("tick_size", units.map(|units| price(units.tick)).ok_or(Unavailable::Warming)),
+        (
+            "standard_deviation",
+            vwap.map(|reading| reading.standard_deviation.to_string()),
+        ),
+        (
+            "tick_size",
+            units.map(|units| price(units.tick)).ok_or(Unavailable::Warming),
+        ),
         ("trade_count", seen.map(|seen| seen.window_trades.to_string())),
         ("value_area_high", area.map(|area| price(area.high))),
         ("value_area_low", area.map(|area| price(area.low))),
-        ("volatility", seen.and_then(|seen| seen.volatility).map(|sigma| sigma.to_string())),
+        (
+            "volatility",
+            seen.and_then(|seen| seen.volatility).map(|sigma| sigma.to_string()),
+        ),
         ("vwap", vwap.map(|reading| reading.vwap.to_string())),
         ("z", vwap.and_then(|reading| reading.z).map(|z| z.to_string())),
     ]
@@ -128,15 +157,21 @@ pub(crate) fn indicators_json(snapshot: &IndicatorSnapshot<'_>, units: PriceUnit
 
 /// Why indicators are unknown, as a JSON object by name.
 fn reasons(readings: &[NamedReading]) -> String {
-    let unknown = readings.iter().filter_map(|(name, reading)| Some((name, reading.as_ref().err()?)));
-    let members: Vec<String> = unknown.map(|(name, reason)| format!(r#""{name}":"{}""#, reason.as_str())).collect();
+    let unknown = readings
+        .iter()
+        .filter_map(|(name, reading)| Some((name, reading.as_ref().err()?)));
+    let members: Vec<String> = unknown
+        .map(|(name, reason)| format!(r#""{name}":"{}""#, reason.as_str()))
+        .collect();
     format!("{{{}}}", members.join(","))
 }
 
 /// Names of the strategies that would call the next crossing, as a JSON array.
 fn armed(head: &Head, rules: &Rules) -> String {
     let strategies = rules.strategies.iter().zip(&head.arming);
-    let names = strategies.filter(|(_, arming)| arming.is_armed()).map(|(strategy, _)| format!("\"{}\"", strategy.name()));
+    let names = strategies
+        .filter(|(_, arming)| arming.is_armed())
+        .map(|(strategy, _)| format!("\"{}\"", strategy.name()));
     format!("[{}]", names.collect::<Vec<_>>().join(","))
 }
 
@@ -145,7 +180,11 @@ fn open_forecasts(live: &LiveSymbol, rules: &Rules) -> String {
     let parameters = &rules.parameters;
     let open = parameters.by_name().iter().filter_map(|strategy| {
         let forecast = live.probabilities.tracker(*strategy)?.open_forecast()?;
-        Some(forecast_json(forecast, parameters.name(*strategy), parameters.revision()))
+        Some(forecast_json(
+            forecast,
+            parameters.name(*strategy),
+            parameters.revision(),
+        ))
     });
     format!("[{}]", open.collect::<Vec<_>>().join(","))
 }

@@ -221,25 +221,46 @@ mod tests {
     fn prices_and_quantities_must_be_above_zero_and_their_product_in_range() {
         assert_eq!(trade().check(None), Ok(()));
         assert_eq!(Trade { price: 0, ..trade() }.check(None), Err(Rejection::NotPositive));
-        assert_eq!(Trade { quantity: -1, ..trade() }.check(None), Err(Rejection::NotPositive));
-        let largest = Trade { price: i64::MAX, quantity: i64::MAX, ..trade() };
+        assert_eq!(
+            Trade {
+                quantity: -1,
+                ..trade()
+            }
+            .check(None),
+            Err(Rejection::NotPositive)
+        );
+        let largest = Trade {
+            price: i64::MAX,
+            quantity: i64::MAX,
+            ..trade()
+        };
         assert_eq!(largest.check(None), Err(Rejection::NotRepresentable));
     }
 
     #[test]
     fn an_event_time_may_lie_five_seconds_ahead_of_the_earlier_arrival() {
-        let ahead = Trade { event_time_us: NOW_US + MAX_AHEAD_US, ..trade() };
+        let ahead = Trade {
+            event_time_us: NOW_US + MAX_AHEAD_US,
+            ..trade()
+        };
         assert_eq!(ahead.check(None), Ok(()));
         assert_eq!(ahead.check(Some(NOW_US)), Ok(()));
         assert_eq!(ahead.check(Some(NOW_US - 1)), Err(Rejection::FutureEventTime));
-        let received = Trade { received_time_us: NOW_US - 1, ..ahead };
+        let received = Trade {
+            received_time_us: NOW_US - 1,
+            ..ahead
+        };
         assert_eq!(received.check(Some(NOW_US + 1)), Err(Rejection::FutureEventTime));
     }
 
     #[test]
     fn times_outside_the_calendar_are_refused() {
         for event_time_us in [-1, i64::MIN, i64::MAX] {
-            let trade = Trade { event_time_us, received_time_us: i64::MAX, ..trade() };
+            let trade = Trade {
+                event_time_us,
+                received_time_us: i64::MAX,
+                ..trade()
+            };
             assert_eq!(trade.check(None), Err(Rejection::InvalidField));
         }
     }

@@ -118,7 +118,10 @@ pub(crate) fn read_pages(fields: &mut FrameReader<'_>, mut visit: impl FnMut(IdP
     let mut key = 0_u64;
     while !fields.is_empty() {
         key = key.checked_add(fields.take_u64()?)?;
-        visit(IdPage { key, bits: fields.take_u64()? });
+        visit(IdPage {
+            key,
+            bits: fields.take_u64()?,
+        });
     }
     Some(())
 }

@@ -40,14 +40,19 @@ impl U256 {
         let middle = a1 * b0 + (low >> 64);
         let other = a0 * b1 + (middle & LOW_64);
         let high = a1 * b1 + (middle >> 64) + (other >> 64);
-        Self { high, low: (other << 64) | (low & LOW_64) }
+        Self {
+            high,
+            low: (other << 64) | (low & LOW_64),
+        }
     }
 
     /// The difference; `None` where it is below zero.
     #[must_use]
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         let (low, borrow) = self.low.overflowing_sub(other.low);
-        let Some(high) = self.high.checked_sub(other.high) else { return None };
+        let Some(high) = self.high.checked_sub(other.high) else {
+            return None;
+        };
         match high.checked_sub(borrow as u128) {
             Some(high) => Some(Self { high, low }),
             None => None,
@@ -58,7 +63,9 @@ impl U256 {
     #[must_use]
     pub const fn checked_mul(self, factor: u128) -> Option<Self> {
         let low = Self::product(self.low, factor);
-        let Some(high) = self.high.checked_mul(factor) else { return None };
+        let Some(high) = self.high.checked_mul(factor) else {
+            return None;
+        };
         match low.high.checked_add(high) {
             Some(high) => Some(Self { high, low: low.low }),
             None => None,
@@ -93,7 +100,10 @@ impl Add for U256 {
 
     fn add(self, other: Self) -> Self {
         let (low, carry) = self.low.overflowing_add(other.low);
-        Self { high: self.high + other.high + u128::from(carry), low }
+        Self {
+            high: self.high + other.high + u128::from(carry),
+            low,
+        }
     }
 }
 
@@ -103,7 +113,10 @@ impl Sub for U256 {
 
     fn sub(self, other: Self) -> Self {
         let (low, borrow) = self.low.overflowing_sub(other.low);
-        Self { high: self.high - other.high - u128::from(borrow), low }
+        Self {
+            high: self.high - other.high - u128::from(borrow),
+            low,
+        }
     }
 }
 
@@ -125,7 +138,10 @@ mod tests {
         assert!(std::panic::catch_unwind(|| top + U256::from_halves(0, 1)).is_err());
         assert_eq!(U256::ZERO.checked_sub(U256::from_halves(0, 1)), None);
         assert_eq!(top.checked_mul(2), None);
-        assert_eq!(U256::from_halves(1, 0).checked_mul(u128::MAX), Some(U256::from_halves(u128::MAX, 0)));
+        assert_eq!(
+            U256::from_halves(1, 0).checked_mul(u128::MAX),
+            Some(U256::from_halves(u128::MAX, 0))
+        );
     }
 
     proptest! {

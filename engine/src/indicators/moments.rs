@@ -93,7 +93,9 @@ impl Moments {
 
     /// Σq·Σq·p² − (Σq·p)², which is never below zero (Cauchy and Schwarz).
     fn radicand(&self) -> Option<U256> {
-        self.second.checked_mul(self.quantity())?.checked_sub(U256::product(self.first, self.first))
+        self.second
+            .checked_mul(self.quantity())?
+            .checked_sub(U256::product(self.first, self.first))
     }
 
     /// VWAP as decimal text with `digits` digits behind the point; `None` without trades or beyond 128 bits.
@@ -149,7 +151,10 @@ mod tests {
         sums.add_trade(price, SCALE, true);
         sums.add_trade(price + 2, SCALE, false);
         assert_eq!(sums.standard_deviation_text(8).as_deref(), Some("0.00000001"));
-        assert!(sums.standard_deviation().is_ok_and(|deviation| (deviation - 1e-8).abs() < 1e-20));
+        assert!(
+            sums.standard_deviation()
+                .is_ok_and(|deviation| (deviation - 1e-8).abs() < 1e-20)
+        );
     }
 
     proptest! {

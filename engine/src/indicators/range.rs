@@ -53,7 +53,13 @@ impl Range {
     #[must_use]
     pub fn new(length_s: u32, width: u32, kept: u32) -> Self {
         let kept = kept.max(width);
-        Self { length_s: i64::from(length_s), width, kept, first_second: None, bars: VecDeque::new() }
+        Self {
+            length_s: i64::from(length_s),
+            width,
+            kept,
+            first_second: None,
+            bars: VecDeque::new(),
+        }
     }
 
     /// Takes a closed slot in and lets go of the bars that no later bar looks back on.
@@ -111,7 +117,11 @@ impl Range {
             return Err(Unavailable::Warming);
         };
         let from_second = (current.index - i64::from(count)) * self.length_s;
-        if first_second > from_second { Err(Unavailable::Warming) } else { Ok(current) }
+        if first_second > from_second {
+            Err(Unavailable::Warming)
+        } else {
+            Ok(current)
+        }
     }
 
     fn before(&self, current: &Bar, count: u32) -> impl Iterator<Item = &Bar> {

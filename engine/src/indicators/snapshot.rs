@@ -45,6 +45,9 @@ impl IndicatorSnapshot<'_> {
     /// # Errors
     /// The window is not full yet, or nothing was traded in it.
     pub fn value_area(&self) -> Reading<ValueArea> {
-        self.profile.ok_or(Unavailable::Warming)?.value_area().ok_or(Unavailable::NoVolume)
+        self.profile
+            .ok_or(Unavailable::Warming)?
+            .value_area()
+            .ok_or(Unavailable::NoVolume)
     }
 }

@@ -24,7 +24,9 @@ impl Volatility {
     /// The first returns are averaged with equal weights, so that none of them dominates until the decay takes over.
     pub fn observe(&mut self, at_us: i64, price: f64, grid_us: i64) {
         let previous = self.previous.replace((at_us, price));
-        let Some((_, before)) = previous.filter(|(before_us, _)| at_us - before_us == grid_us) else { return };
+        let Some((_, before)) = previous.filter(|(before_us, _)| at_us - before_us == grid_us) else {
+            return;
+        };
         let log_return = libm::log(price / before);
         self.returns = self.returns.saturating_add(1);
         let weight = (1.0 - DECAY).max(1.0 / f64::from(self.returns));

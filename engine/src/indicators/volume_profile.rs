@@ -23,7 +23,11 @@ impl BucketVolume {
     /// A bucket without trades.
     #[must_use]
     pub const fn empty(lower: i64) -> Self {
-        Self { lower, bought: 0, sold: 0 }
+        Self {
+            lower,
+            bought: 0,
+            sold: 0,
+        }
     }
 
     /// Whether a price falls into this bucket.
@@ -64,7 +68,10 @@ impl VolumeProfile {
     /// An empty profile with buckets of `width`, scaled by 1e-8, above zero.
     #[must_use]
     pub const fn new(width: i64) -> Self {
-        Self { width, buckets: Vec::new() }
+        Self {
+            width,
+            buckets: Vec::new(),
+        }
     }
 
     /// The buckets, lowest first.
@@ -91,7 +98,9 @@ impl VolumeProfile {
     }
 
     fn subtract(&mut self, volume: &BucketVolume) {
-        let Ok(at) = self.buckets.binary_search_by_key(&volume.lower, |bucket| bucket.lower) else { return };
+        let Ok(at) = self.buckets.binary_search_by_key(&volume.lower, |bucket| bucket.lower) else {
+            return;
+        };
         self.buckets[at].bought -= volume.bought;
         self.buckets[at].sold -= volume.sold;
         if self.buckets[at].quantity() == 0 {
@@ -138,7 +147,11 @@ impl VolumeProfile {
         let mut area = Growth::from(self, centre);
         let total: u128 = self.buckets.iter().map(BucketVolume::quantity).sum();
         while area.inside * 10 < total * VALUE_AREA_TENTHS && area.grow() {}
-        Some(ValueArea { point_of_control: self.buckets[centre].lower, low: area.low, high: area.high })
+        Some(ValueArea {
+            point_of_control: self.buckets[centre].lower,
+            low: area.low,
+            high: area.high,
+        })
     }
 
     fn point_of_control(&self) -> Option<usize> {
@@ -148,7 +161,10 @@ impl VolumeProfile {
         };
         let rank = |at: &usize| {
             let bucket = &self.buckets[*at];
-            (bucket.quantity(), std::cmp::Reverse((from_middle(bucket), bucket.lower)))
+            (
+                bucket.quantity(),
+                std::cmp::Reverse((from_middle(bucket), bucket.lower)),
+            )
         };
         (0..self.buckets.len()).max_by_key(rank)
     }
@@ -181,8 +197,20 @@ impl<'a> Growth<'a> {
     fn grow(&mut self) -> bool {
         let up = self.profile.buckets.get(self.above);
         let down = self.below.and_then(|at| self.profile.buckets.get(at));
-        let up_row = up.map(|bucket| if bucket.lower == self.high { bucket.quantity() } else { 0 });
-        let down_row = down.map(|bucket| if bucket.lower + self.profile.width == self.low { bucket.quantity() } else { 0 });
+        let up_row = up.map(|bucket| {
+            if bucket.lower == self.high {
+                bucket.quantity()
+            } else {
+                0
+            }
+        });
+        let down_row = down.map(|bucket| {
+            if bucket.lower + self.profile.width == self.low {
+                bucket.quantity()
+            } else {
+                0
+            }
+        });
         if let Some(up) = up.filter(|_| down_row.is_none() || up_row >= down_row) {
             self.take_up(up.lower, up_row == Some(0), up.quantity());
         } else if let Some(down) = down {
@@ -219,7 +247,11 @@ impl<'a> Growth<'a> {
 pub(crate) fn read_buckets(fields: &mut FrameReader<'_>, mut visit: impl FnMut(&BucketVolume)) -> Option<()> {
     while !fields.is_empty() {
         let lower = fields.take_i64()?;
-        visit(&BucketVolume { lower, bought: fields.take()?, sold: fields.take()? });
+        visit(&BucketVolume {
+            lower,
+            bought: fields.take()?,
+            sold: fields.take()?,
+        });
     }
     Some(())
 }
@@ -268,13 +300,24 @@ mod tests {
         profile.add_trade(1, 40, true);
         profile.add_trade(i64::MAX - 1, 60, false);
         let area = profile.value_area().expect("there are trades");
-        assert_eq!((area.point_of_control, area.low, area.high), (i64::MAX - 1, 1, i64::MAX));
+        assert_eq!(
+            (area.point_of_control, area.low, area.high),
+            (i64::MAX - 1, 1, i64::MAX)
+        );
     }
 
     /// The definition, row by row.
     fn brute_force(rows: &[(i64, i64)]) -> (i64, i64, i64) {
-        let (first, last) = (rows.iter().map(|row| row.0).min().unwrap(), rows.iter().map(|row| row.0).max().unwrap());
-        let quantity = |row: i64| rows.iter().filter(|(at, _)| *at == row).map(|(_, quantity)| quantity).sum::<i64>();
+        let (first, last) = (
+            rows.iter().map(|row| row.0).min().unwrap(),
+            rows.iter().map(|row| row.0).max().unwrap(),
+        );
+        let quantity = |row: i64| {
+            rows.iter()
+                .filter(|(at, _)| *at == row)
+                .map(|(_, quantity)| quantity)
+                .sum::<i64>()
+        };
         let most = (first..=last).map(quantity).max().unwrap();
         let centre = (first..=last)
             .filter(|row| quantity(*row) == most)

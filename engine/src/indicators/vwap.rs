@@ -36,7 +36,11 @@ impl VwapReading {
         } else {
             Ok(0.0 + (price - vwap) / standard_deviation)
         };
-        Ok(Self { vwap, standard_deviation, z })
+        Ok(Self {
+            vwap,
+            standard_deviation,
+            z,
+        })
     }
 }
 
@@ -122,7 +126,13 @@ fn read_moments(fields: &mut FrameReader<'_>) -> Option<Moments> {
     let trades = fields.take_u64()?;
     let (bought, sold, first) = (fields.take()?, fields.take()?, fields.take()?);
     let (second_low, second_high) = (fields.take()?, fields.take()?);
-    Some(Moments { trades, bought, sold, first, second: U256::from_halves(second_high, second_low) })
+    Some(Moments {
+        trades,
+        bought,
+        sold,
+        first,
+        second: U256::from_halves(second_high, second_low),
+    })
 }
 
 /// The fields of a frame: sums, low and high; `None` where it is malformed.
@@ -148,7 +158,11 @@ impl AnchoredVwap {
     pub fn push(&mut self, second: i64, moments: &Moments) {
         let day = second.div_euclid(DAY_S);
         if self.day != Some(day) {
-            *self = Self { complete: self.day.is_some(), day: Some(day), moments: Moments::default() };
+            *self = Self {
+                complete: self.day.is_some(),
+                day: Some(day),
+                moments: Moments::default(),
+            };
         }
         self.moments.add(moments);
     }
@@ -158,7 +172,11 @@ impl AnchoredVwap {
     /// # Errors
     /// No boundary lies between the symbol's first slot and now.
     pub fn moments(&self) -> Reading<&Moments> {
-        if self.complete { Ok(&self.moments) } else { Err(Unavailable::Warming) }
+        if self.complete {
+            Ok(&self.moments)
+        } else {
+            Err(Unavailable::Warming)
+        }
     }
 }
 
@@ -187,7 +205,11 @@ mod tests {
         assert_eq!((rolling.high(), rolling.low()), (Some(30 * SCALE), Some(10 * SCALE)));
         for (now_s, high, low, trades) in [(11, 25, 10, 3), (12, 25, 20, 2), (16, 25, 25, 1)] {
             rolling.expire(&mut window, now_s * MICROS_PER_SECOND);
-            assert_eq!((rolling.high(), rolling.low()), (Some(high * SCALE), Some(low * SCALE)), "at {now_s} s");
+            assert_eq!(
+                (rolling.high(), rolling.low()),
+                (Some(high * SCALE), Some(low * SCALE)),
+                "at {now_s} s"
+            );
             assert_eq!(rolling.moments.trades, trades, "at {now_s} s");
             assert_eq!(RollingVwap::from_window(&window), rolling);
         }

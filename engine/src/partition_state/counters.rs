@@ -53,7 +53,14 @@ impl Counters {
     pub(super) fn as_document(&self) -> CountersDocument {
         let rejected = |reason: &Rejection| self.rejected.get(reason.as_str()).copied().unwrap_or(0);
         CountersDocument {
-            counts: [self.accepted, self.late, self.duplicate, self.ticks, self.gaps, self.faulted],
+            counts: [
+                self.accepted,
+                self.late,
+                self.duplicate,
+                self.ticks,
+                self.gaps,
+                self.faulted,
+            ],
             rejected: Rejection::ALL.iter().map(rejected).collect(),
         }
     }
@@ -62,8 +69,19 @@ impl Counters {
 impl From<CountersDocument> for Counters {
     fn from(document: CountersDocument) -> Self {
         let [accepted, late, duplicate, ticks, gaps, faulted] = document.counts;
-        let reasons = Rejection::ALL.iter().map(|reason| reason.as_str()).zip(document.rejected);
+        let reasons = Rejection::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .zip(document.rejected);
         let rejected = reasons.filter(|(_, count)| *count > 0).collect();
-        Self { accepted, late, duplicate, ticks, gaps, faulted, rejected }
+        Self {
+            accepted,
+            late,
+            duplicate,
+            ticks,
+            gaps,
+            faulted,
+            rejected,
+        }
     }
 }

@@ -13,7 +13,8 @@ use crate::symbol_table::{FaultedSymbol, SymbolState};
 pub(super) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic without a message".into())
+        text.or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "panic without a message".into())
     })
 }
 
@@ -24,9 +25,16 @@ impl PartitionState {
         let entry = self.symbols.entry_mut(number);
         self.watched_symbols -= u64::from(entry.is_watched());
         if let SymbolState::Live(live) = &entry.state {
-            entry.state = SymbolState::Faulted(FaultedSymbol { last: live.head.last, version: offset });
+            entry.state = SymbolState::Faulted(FaultedSymbol {
+                last: live.head.last,
+                version: offset,
+            });
         }
-        effects.faults.push(Fault { symbol: entry.name.to_string(), offset, message });
+        effects.faults.push(Fault {
+            symbol: entry.name.to_string(),
+            offset,
+            message,
+        });
         self.schedule.set(number, None);
         self.touch(number);
     }
@@ -59,7 +67,10 @@ impl Strike {
 impl PartitionState {
     /// Makes the close of a symbol's slot panic, once. Not part of the state: a replay plans it again.
     pub fn panic_at_close(&mut self, symbol: &str, slot_end_us: i64) {
-        self.planned_panic = Some(PlannedPanic { symbol: symbol.into(), slot_end_us });
+        self.planned_panic = Some(PlannedPanic {
+            symbol: symbol.into(),
+            slot_end_us,
+        });
     }
 
     pub(super) fn take_planned_panic(&mut self, number: usize, now_us: i64) -> Strike {

@@ -27,7 +27,10 @@ impl PartitionState {
                 SymbolState::Faulted(_) => None,
             };
             let strategies = live.into_iter().flat_map(move |live| {
-                parameters.by_name().iter().filter_map(move |strategy| Some((*strategy, live.probabilities.tracker(*strategy)?)))
+                parameters
+                    .by_name()
+                    .iter()
+                    .filter_map(move |strategy| Some((*strategy, live.probabilities.tracker(*strategy)?)))
             });
             strategies.map(move |(strategy, tracker)| Score {
                 symbol: &entry.name,

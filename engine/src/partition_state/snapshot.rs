@@ -32,7 +32,11 @@ impl PartitionState {
             digest: self.digest_from_scratch().0,
             time: self.time,
             counters: self.counters.as_document(),
-            symbols: self.symbols.in_order().map(|entry| (entry.name.to_string(), entry.to_document())).collect(),
+            symbols: self
+                .symbols
+                .in_order()
+                .map(|entry| (entry.name.to_string(), entry.to_document()))
+                .collect(),
         })
     }
 
@@ -52,7 +56,9 @@ impl PartitionState {
             state.restore_symbol(&name, symbol)?;
         }
         if state.digest().0 != document.digest || state.digest_from_scratch().0 != document.digest {
-            return Err(SnapshotError("the restored state has another digest; replay the log instead".into()));
+            return Err(SnapshotError(
+                "the restored state has another digest; replay the log instead".into(),
+            ));
         }
         Ok(state)
     }

@@ -19,7 +19,10 @@ impl RangeBreakout {
     /// The strategy under its enabled name.
     #[must_use]
     pub fn new(name: &str, settings: &RangeBreakoutSettings) -> Self {
-        Self { name: name.to_owned(), settings: settings.clone() }
+        Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+        }
     }
 
     /// Half for the volume beyond the confirming ratio (full at twice that ratio), half for the distance from the
@@ -27,7 +30,11 @@ impl RangeBreakout {
     fn strength(&self, range: &RangeReading, volume_ratio: f64, distance: f64) -> f64 {
         let volume = (volume_ratio / self.settings.volume_ratio - 1.0).min(1.0);
         let width = price_as_f64(range.high - range.low);
-        let far = if width > 0.0 { (distance / (FULL_DISTANCE * width)).min(1.0) } else { 1.0 };
+        let far = if width > 0.0 {
+            (distance / (FULL_DISTANCE * width)).min(1.0)
+        } else {
+            1.0
+        };
         f64::midpoint(volume, far)
     }
 }
@@ -58,7 +65,11 @@ impl Strategy for RangeBreakout {
         if both_sides || volume_ratio < self.settings.volume_ratio {
             return None;
         }
-        Some(Signal { direction, strength: self.strength(&range, volume_ratio, distance), confidence: range.filled })
+        Some(Signal {
+            direction,
+            strength: self.strength(&range, volume_ratio, distance),
+            confidence: range.filled,
+        })
     }
 
     fn rearms(&self, snapshot: &IndicatorSnapshot<'_>, _horizon_passed: bool) -> bool {
@@ -74,7 +85,13 @@ mod tests {
     use crate::slot::OpenSlot;
 
     fn strategy() -> RangeBreakout {
-        RangeBreakout::new("breakout", &RangeBreakoutSettings { volume_ratio: 1.5, volume_bars: 1 })
+        RangeBreakout::new(
+            "breakout",
+            &RangeBreakoutSettings {
+                volume_ratio: 1.5,
+                volume_bars: 1,
+            },
+        )
     }
 
     /// A bar of quantity 8 from 90 to 110, then one of `quantity` from `low` to `high`.

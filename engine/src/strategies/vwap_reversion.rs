@@ -16,7 +16,10 @@ impl VwapReversion {
     /// The strategy under its enabled name.
     #[must_use]
     pub fn new(name: &str, settings: &VwapReversionSettings) -> Self {
-        Self { name: name.to_owned(), settings: settings.clone() }
+        Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+        }
     }
 
     fn z(&self, snapshot: &IndicatorSnapshot<'_>) -> Option<f64> {
@@ -65,15 +68,24 @@ mod tests {
     use super::*;
     use crate::indicators::{Unavailable, VwapReading};
 
-    const SETTINGS: VwapReversionSettings =
-        VwapReversionSettings { entry_z: 2.0, exit_z: 0.5, max_z: 4.0, min_trades: 100, min_deviation_ticks: 2.0 };
+    const SETTINGS: VwapReversionSettings = VwapReversionSettings {
+        entry_z: 2.0,
+        exit_z: 0.5,
+        max_z: 4.0,
+        min_trades: 100,
+        min_deviation_ticks: 2.0,
+    };
 
     fn strategy() -> VwapReversion {
         VwapReversion::new("reversion", &SETTINGS)
     }
 
     fn at(z: f64, trades: u64, deviation_ticks: f64) -> IndicatorSnapshot<'static> {
-        let reading = VwapReading { vwap: 100.0, standard_deviation: 0.01 * deviation_ticks, z: Ok(z) };
+        let reading = VwapReading {
+            vwap: 100.0,
+            standard_deviation: 0.01 * deviation_ticks,
+            z: Ok(z),
+        };
         IndicatorSnapshot {
             time_us: 0,
             price: 100.0,
@@ -104,7 +116,11 @@ mod tests {
     fn few_trades_or_a_narrow_price_give_no_call() {
         assert_eq!(strategy().evaluate(&at(3.0, 99, 5.0)), None);
         assert_eq!(strategy().evaluate(&at(3.0, 100, 1.9)), None);
-        assert!(strategy().evaluate(&at(3.0, 100, 2.0)).is_some_and(|signal| signal.confidence < 0.26));
+        assert!(
+            strategy()
+                .evaluate(&at(3.0, 100, 2.0))
+                .is_some_and(|signal| signal.confidence < 0.26)
+        );
     }
 
     #[test]

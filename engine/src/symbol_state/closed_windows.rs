@@ -62,7 +62,10 @@ impl ClosedWindows {
     /// Takes the seconds that leave at or before `until_us` out of the indicators; tells when the last of them left.
     pub(crate) fn expire_indicators(&mut self, until_us: i64, head: &mut Head) -> Option<i64> {
         let vwap = head.vwap.expire(&mut self.vwap, until_us);
-        let profile = head.profile.as_mut().and_then(|profile| profile.expire(&mut self.profile, until_us));
+        let profile = head
+            .profile
+            .as_mut()
+            .and_then(|profile| profile.expire(&mut self.profile, until_us));
         vwap.max(profile)
     }
 
@@ -74,23 +77,35 @@ impl ClosedWindows {
 
     /// Sum of the hashes of all closed seconds.
     pub(crate) const fn digest(&self) -> u128 {
-        self.vwap.digest().wrapping_add(self.profile.digest()).wrapping_add(self.ids.digest())
+        self.vwap
+            .digest()
+            .wrapping_add(self.profile.digest())
+            .wrapping_add(self.ids.digest())
     }
 
     /// The same sum recomputed from the bytes.
     pub(crate) fn digest_from_scratch(&self) -> u128 {
         let windows = [&self.vwap, &self.profile, &self.ids];
-        windows.into_iter().map(ClosedSeconds::digest_from_scratch).fold(0, u128::wrapping_add)
+        windows
+            .into_iter()
+            .map(ClosedSeconds::digest_from_scratch)
+            .fold(0, u128::wrapping_add)
     }
 
     /// Replaces the indicators of a head by the same recomputed from the windows.
     pub(crate) fn recompute(&self, head: &mut Head) {
         head.vwap = RollingVwap::from_window(&self.vwap);
-        head.profile = head.units.map(|units| VolumeProfile::from_window(units.bucket, &self.profile));
+        head.profile = head
+            .units
+            .map(|units| VolumeProfile::from_window(units.bucket, &self.profile));
     }
 
     pub(crate) fn to_document(&self) -> WindowsDocument {
-        WindowsDocument { vwap: self.vwap.to_bytes(), profile: self.profile.to_bytes(), ids: self.ids.to_bytes() }
+        WindowsDocument {
+            vwap: self.vwap.to_bytes(),
+            profile: self.profile.to_bytes(),
+            ids: self.ids.to_bytes(),
+        }
     }
 
     /// The windows of a snapshot, and the ids in them; `None` where a frame is malformed.
@@ -100,11 +115,18 @@ impl ClosedWindows {
         symbol: &str,
         taken: &mut TakenIds,
     ) -> Option<Self> {
-        let Self { vwap, profile, ids, frame } = Self::new(rules, symbol);
+        let Self {
+            vwap,
+            profile,
+            ids,
+            frame,
+        } = Self::new(rules, symbol);
         Some(Self {
             vwap: vwap.restore(document.vwap, |fields| vwap::read_slot(fields).map(|_| ()))?,
             profile: profile.restore(document.profile, |fields| volume_profile::read_buckets(fields, |_| {}))?,
-            ids: ids.restore(document.ids, |fields| trade_ids::read_pages(fields, |page| taken.insert(page)))?,
+            ids: ids.restore(document.ids, |fields| {
+                trade_ids::read_pages(fields, |page| taken.insert(page))
+            })?,
             frame,
         })
     }

@@ -10,9 +10,13 @@ impl Gaps {
     /// Adds a span and joins it with those it touches.
     pub(crate) fn add(&mut self, from_us: i64, to_us: i64) {
         let touches = |(from, to): &(i64, i64)| *from <= to_us && from_us <= *to;
-        let joined = self.0.iter().filter(|gap| touches(gap)).fold((from_us, to_us), |joined, gap| {
-            (joined.0.min(gap.0), joined.1.max(gap.1))
-        });
+        let joined = self
+            .0
+            .iter()
+            .filter(|gap| touches(gap))
+            .fold((from_us, to_us), |joined, gap| {
+                (joined.0.min(gap.0), joined.1.max(gap.1))
+            });
         self.0.retain(|gap| !touches(gap));
         let at = self.0.partition_point(|gap| gap.0 < joined.0);
         self.0.insert(at, joined);
