@@ -66,7 +66,7 @@ fn hash_of(view: &SymbolView) -> Vec<(String, String)> {
     let fields = view
         .last
         .iter()
-        .chain(&view.closed)
+        .chain(view.closed.iter())
         .map(|(field, value)| ((*field).to_owned(), value.clone()));
     std::iter::once(("version".to_owned(), view.version.to_string()))
         .chain(fields)

@@ -111,7 +111,7 @@ impl LatestState for RedisLatest {
         for view in publishes.iter().flat_map(|publish| &publish.views) {
             invocation.key(self.key(revision, &view.symbol));
             invocation.arg(view.version).arg(view.last.len() + view.closed.len());
-            for (field, value) in view.last.iter().chain(&view.closed) {
+            for (field, value) in view.last.iter().chain(view.closed.iter()) {
                 invocation.arg(*field).arg(value);
             }
         }
