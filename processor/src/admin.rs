@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::ingest::lag::LagBoard;
 use crate::partition::actor::PartitionReport;
 use crate::partition::workers::Workers;
+use crate::resilience::Breaker;
 use crate::resilience::health::{HealthBoard, Level, Pulse};
 use crate::telemetry::Metrics;
 
@@ -37,6 +38,8 @@ pub struct Admin {
     pub lag: Arc<LagBoard>,
     /// Of the poll thread.
     pub pulse: Arc<Pulse>,
+    /// The circuit breakers by store.
+    pub breakers: Vec<(&'static str, Arc<Breaker>)>,
 }
 
 /// The body of `/status`.
@@ -135,6 +138,10 @@ fn answer(good: bool, yes: &'static str, no: &'static str) -> Response {
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let (level, _) = admin.health.judge(Instant::now());
     admin.metrics.health.set(level as i64);
+    for (store, breaker) in &admin.breakers {
+        let counter = admin.metrics.breaker_trips.with_label_values(&[store]);
+        counter.inc_by(breaker.counts().trips.saturating_sub(counter.get()));
+    }
     match admin.metrics.render(admin.pulse.uptime()) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -1,8 +1,10 @@
 //! The processor: consumes the source topic, steps the engine, and commits rows and progress as one.
 
 pub mod admin;
+pub mod args;
 pub mod commands;
 pub mod commit;
+pub mod connect;
 pub mod crash_points;
 pub mod ingest;
 pub mod latest;

@@ -1,3 +1,59 @@
 //! The `assay` binary: wiring only.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use assay_processor::args::{Cli, Command};
+use assay_processor::commands::{migrate, run};
+use assay_processor::telemetry::logs;
+use clap::Parser as _;
+
+/// For Rust and C alike (feature `override`): librdkafka allocates on one thread and frees on another, which halves
+/// the throughput of glibc's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logs::start();
+    #[cfg(feature = "failpoints")]
+    if let Err(error) = assay_processor::crash_points::arm_from_environment() {
+        return fail(&error, 2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 71),
+    };
+    runtime.block_on(execute(cli.command))
+}
+
+async fn execute(command: Command) -> ExitCode {
+    match command {
+        Command::Run(args) => match run::command(&args).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, error.exit_code()),
+        },
+        Command::Migrate(args) => match migrate::migrate(&args).await {
+            Ok(text) => print(&text),
+            Err(error) => fail(&error, 1),
+        },
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The last word goes to standard error as plain text, for people; the log before it is for machines.
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+    ExitCode::from(code)
+}

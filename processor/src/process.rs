@@ -119,7 +119,7 @@ impl Process {
         };
 
         let mut tasks = JoinSet::new();
-        serve_admin(config, &common, &mut tasks).await?;
+        serve_admin(config, stores, &common, &mut tasks).await?;
         let consumer = consumer(config, &common)?;
         let pulse = Arc::clone(&common.pulse);
         let poll_loop = PollLoop::new(consumer, config.topic.clone(), commands, group_events, pool, pulse);
@@ -197,7 +197,12 @@ fn consumer(
     Ok(client.create_with_context(context).map_err(LogError::Configuration)?)
 }
 
-async fn serve_admin(config: &RunConfig, common: &Common, tasks: &mut JoinSet<()>) -> Result<(), ProcessError> {
+async fn serve_admin(
+    config: &RunConfig,
+    stores: &Stores,
+    common: &Common,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), ProcessError> {
     let lag = Arc::new(LagBoard::default());
     let watch = LagWatch {
         log: Arc::clone(&common.log),
@@ -222,6 +227,7 @@ async fn serve_admin(config: &RunConfig, common: &Common, tasks: &mut JoinSet<()
         health: Arc::clone(&common.health),
         lag,
         pulse: Arc::clone(&common.pulse),
+        breakers: stores.breakers.clone(),
     });
     tasks.spawn(async move {
         if let Err(error) = admin::serve(listener, pages).await {

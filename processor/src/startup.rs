@@ -8,7 +8,7 @@ use crate::crash_points::crash_point;
 use crate::ingest::log_client::{LogClient, LogError};
 use crate::latest::{LatestError, LatestState};
 use crate::partition::LogBounds;
-use crate::resilience::Transient;
+use crate::resilience::{Breaker, Transient};
 use crate::run_config::RunConfig;
 use crate::stores::{Registration, ResultStore, StartOffsets, StoreError};
 
@@ -19,6 +19,8 @@ pub struct Stores {
     pub results: Arc<dyn ResultStore>,
     /// The projection.
     pub latest: Arc<dyn LatestState>,
+    /// The circuit breakers in front of them, by store, for metrics.
+    pub breakers: Vec<(&'static str, Arc<Breaker>)>,
 }
 
 /// Why a processor does not start.

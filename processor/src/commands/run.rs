@@ -1,12 +1,28 @@
 //! `assay run`: the processor.
 
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::args::RunArgs;
+use crate::connect::{ConnectError, Targets, connect};
 use crate::process::{Process, ProcessError};
 use crate::run_config::RunConfig;
+use crate::secret::{Secret, SecretError};
+use crate::settings::{SettingsError, load};
 use crate::startup::{StartupError, Stores, prepare};
 
 /// Why a run ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The command line, the manifest or the environment is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A store's address is wrong.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Signals cannot be waited for.
+    #[error("signals cannot be waited for: {0}")]
+    Signals(#[from] std::io::Error),
     /// It did not start.
     #[error(transparent)]
     Startup(#[from] StartupError),
@@ -20,10 +36,49 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Settings(_) | Self::Connect(_) => 2,
+            Self::Signals(_) => 71,
             Self::Startup(error) => error.exit_code(),
             Self::Process(_) => 50,
         }
     }
+}
+
+impl From<SecretError> for RunError {
+    fn from(error: SecretError) -> Self {
+        Self::Settings(error.into())
+    }
+}
+
+/// The subcommand: reads manifest and environment, and runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn command(args: &RunArgs) -> Result<(), RunError> {
+    let (pipeline, config) = load(args)?;
+    let results = &pipeline.spec.results;
+    let stores = connect(&Targets {
+        results: Secret::require("ASSAY_POSTGRES_URL")?,
+        schema: results.postgres.schema.clone(),
+        latest: Secret::require("ASSAY_REDIS_URL")?,
+        key_prefix: results.redis.key_prefix.clone(),
+        pipeline: config.pipeline.uid.clone(),
+    })
+    .await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM"),
+            _ = interrupt.recv() => info!("SIGINT"),
+        }
+    };
+    info!(
+        revision = config.revision,
+        topic = config.topic,
+        group = config.group,
+        "starting"
+    );
+    run(config, stores, shutdown).await
 }
 
 /// Runs a processor until `shutdown`; then drains, commits, publishes and leaves the group inside the budget.

@@ -43,7 +43,7 @@ pub struct Metrics {
     pub errors: IntCounterVec,
     /// Calls that were tried again, by what was called.
     pub retries: IntCounterVec,
-    /// Times a circuit breaker opened, by store.
+    /// Times a circuit breaker opened, by store: follows the breakers when the page is asked for.
     pub breaker_trips: IntCounterVec,
     /// Publishes that reached the latest-state store.
     pub publishes: IntCounter,

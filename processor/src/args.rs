@@ -1,0 +1,80 @@
+//! The command line of `assay`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::migrate::MigrateArgs;
+
+/// Live market trades into probabilities that are checked against what happened next.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a processor of a pipeline until SIGTERM.
+    Run(RunArgs),
+    /// Bring the schema of the result store up to date.
+    Migrate(MigrateArgs),
+}
+
+/// Arguments of `assay run`. Credentials come from the environment or from files, never from the command line:
+/// `ASSAY_POSTGRES_URL`, `ASSAY_REDIS_URL`, `ASSAY_KAFKA_USERNAME`, `ASSAY_KAFKA_PASSWORD`, each also as `…_FILE`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Manifest of the StrategyPipeline, YAML or JSON.
+    #[arg(long, env = "ASSAY_PIPELINE_FILE", value_name = "FILE")]
+    pub pipeline: PathBuf,
+    /// The revision to work for, as the operator decided it (revision.json); without it this process decides.
+    #[arg(long, env = "ASSAY_REVISION_FILE", value_name = "FILE")]
+    pub revision: Option<PathBuf>,
+    /// Ordinal of the revision's instance where no operator decides; raise it to build the results anew from the log.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub instance: u32,
+    /// Address of /livez, /readyz, /metrics and /status.
+    #[arg(long, env = "ASSAY_ADMIN", default_value = "127.0.0.1:9464")]
+    pub admin: SocketAddr,
+    /// Threads that decode and step; more only where a core is idle.
+    #[arg(long, env = "ASSAY_WORKERS", default_value_t = 1)]
+    pub workers: usize,
+    /// Bytes of log between two snapshots of a partition: bounds what a recovery replays.
+    #[arg(long, env = "ASSAY_SNAPSHOT_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES")]
+    pub snapshot_bytes: u64,
+    /// Seconds that a shutdown or a revoked partition may take to finish; the next owner replays the rest.
+    #[arg(long, env = "ASSAY_DRAIN_SECONDS", default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    pub drain_budget: Duration,
+    /// Seconds that Kafka, Postgres or Redis may be away at the start and during a take-over.
+    #[arg(long, env = "ASSAY_PATIENCE_SECONDS", default_value = "30", value_parser = seconds, value_name = "SECONDS")]
+    pub patience: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: u64 = text.parse().map_err(|_| "give whole seconds".to_owned())?;
+    Ok(Duration::from_secs(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_needs_a_manifest() {
+        let error = Cli::try_parse_from(["assay", "run"]).unwrap_err().to_string();
+        assert!(error.contains("--pipeline"), "{error}");
+    }
+}
