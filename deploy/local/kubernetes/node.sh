@@ -56,10 +56,11 @@ state = "/run/containerd"
 TOML
   write "$config/in-namespace.sh" <<BASH
 set -e
-mount --bind "$lab/var/run" /run
-mount --bind "$lab/var/lib" /var/lib
-mount --bind "$lab/var/log" /var/log
-mount --make-rshared /
+# -n: no note of it in the machine's own /run/mount.
+mount -n --bind "$lab/var/run" /run
+mount -n --bind "$lab/var/lib" /var/lib
+mount -n --bind "$lab/var/log" /var/log
+mount -n --make-rshared /
 exec containerd --config "$config/containerd.toml" --log-level warn
 BASH
   start containerd unshare --mount --propagation private bash "$config/in-namespace.sh"
