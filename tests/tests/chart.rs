@@ -89,7 +89,11 @@ fn prepared_cluster() -> Result<&'static Kubernetes> {
     for kind in ["servicemonitors", "podmonitors", "prometheusrules"] {
         let mut kubectl = cluster.program("kubectl");
         kubectl.args(["apply", "--server-side", "--filename"]);
-        text(kubectl.arg(definitions.join(format!("monitoring.coreos.com_{kind}.yaml"))).output()?)?;
+        text(
+            kubectl
+                .arg(definitions.join(format!("monitoring.coreos.com_{kind}.yaml")))
+                .output()?,
+        )?;
     }
     Ok(cluster)
 }
