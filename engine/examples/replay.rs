@@ -114,16 +114,30 @@ fn main() -> Result<(), Failure> {
         let line: Line = serde_json::from_str(&line?)?;
         let mut effects = Effects::default();
         let record = Record::Trade(line.trade()?);
-        let disposition = state.step(&record, Position { offset, record_time_us: None }, &mut effects);
+        let disposition = state.step(
+            &record,
+            Position {
+                offset,
+                record_time_us: None,
+            },
+            &mut effects,
+        );
         writeln!(out, "{}", json!({"disposition": disposition_text(disposition)}))?;
         print_effects(&mut out, &effects)?;
-        effects.outcomes.iter().for_each(|outcome| calibrate(&mut calibrations, outcome));
+        effects
+            .outcomes
+            .iter()
+            .for_each(|outcome| calibrate(&mut calibrations, outcome));
         for view in state.take_changed().iter().filter(|view| view.closed_version == offset) {
             writeln!(out, "{}", json!({"view": view_json(view)}))?;
         }
     }
     for ((strategy, symbol), sums) in &calibrations {
-        writeln!(out, "{}", json!({"calibration": calibration_json(strategy, symbol, sums)}))?;
+        writeln!(
+            out,
+            "{}",
+            json!({"calibration": calibration_json(strategy, symbol, sums)})
+        )?;
     }
     let counters = state.counters();
     let (late, duplicate) = (counters.late, counters.duplicate);
@@ -194,10 +208,16 @@ fn view_json(view: &SymbolView) -> Value {
 
 fn calibrate(calibrations: &mut BTreeMap<(String, String), Calibration>, outcome: &Outcome) {
     let forecast = &outcome.forecast;
-    let sums = calibrations.entry((forecast.strategy.clone(), forecast.symbol.clone())).or_default();
+    let sums = calibrations
+        .entry((forecast.strategy.clone(), forecast.symbol.clone()))
+        .or_default();
     if outcome.kind != OutcomeKind::Void {
         let hit = outcome.kind == OutcomeKind::Hit;
-        sums.add(&Scored { probability: forecast.probability, base_rate: forecast.base_rate, hit });
+        sums.add(&Scored {
+            probability: forecast.probability,
+            base_rate: forecast.base_rate,
+            hit,
+        });
     }
 }
 
