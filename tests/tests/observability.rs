@@ -24,7 +24,9 @@ fn dashboard() -> Result<Value> {
 fn queries(dashboard: &Value, field: &str) -> Vec<String> {
     let panels = dashboard["panels"].as_array().into_iter().flatten();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
-    targets.filter_map(|target| target[field].as_str().map(str::to_owned)).collect()
+    targets
+        .filter_map(|target| target[field].as_str().map(str::to_owned))
+        .collect()
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -34,7 +36,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 /// Names of our metrics in a query, without what Prometheus appends to a histogram's.
 fn metrics(text: &str) -> BTreeSet<String> {
     let ours = words(text).filter(|word| word.starts_with("assay_processor_") || word.starts_with("assay_operator_"));
-    ours.map(|word| word.strip_suffix("_bucket").unwrap_or(word).to_owned()).collect()
+    ours.map(|word| word.strip_suffix("_bucket").unwrap_or(word).to_owned())
+        .collect()
 }
 
 /// Everything in a folder of sources, as one text.
@@ -69,7 +72,10 @@ fn every_metric_in_dashboard_and_alerts_is_exported() -> Result<()> {
     let operator = sources(&repository().join("operator/src"))?;
     let named = metrics(&(queries(&dashboard()?, "expr").join("\n") + &read("deploy/alerts/assay.rules.yaml")?));
     assert!(named.len() > 15, "the query language was not understood: {named:?}");
-    let missing: Vec<_> = named.iter().filter(|metric| !is_exported(metric, &processor, &operator)).collect();
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|metric| !is_exported(metric, &processor, &operator))
+        .collect();
     assert!(missing.is_empty(), "nobody exports {missing:?}");
     Ok(())
 }
@@ -79,9 +85,15 @@ fn every_alert_has_its_runbook() -> Result<()> {
     let rules: Value = serde_saphyr::from_str(&read("deploy/alerts/assay.rules.yaml")?)?;
     let operations = read("docs/operations.md")?;
     let groups = rules["groups"].as_array().context("groups")?;
-    for rule in groups.iter().flat_map(|group| group["rules"].as_array().into_iter().flatten()) {
+    for rule in groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().into_iter().flatten())
+    {
         let name = rule["alert"].as_str().context("a name")?;
-        assert!(operations.contains(&format!("### {name}\n")), "docs/operations.md has no section {name}");
+        assert!(
+            operations.contains(&format!("### {name}\n")),
+            "docs/operations.md has no section {name}"
+        );
         let runbook = rule["annotations"]["runbook"].as_str().context("a runbook")?;
         assert_eq!(runbook, format!("docs/operations.md#{}", name.to_lowercase()));
     }
@@ -91,7 +103,10 @@ fn every_alert_has_its_runbook() -> Result<()> {
 /// Grafana replaces these before it sends a query.
 fn without_macros(sql: &str) -> String {
     sql.replace("$__timeFilter(c.evaluated_at)", "c.evaluated_at > now()")
-        .replace("$__timeGroup(c.evaluated_at, '1h')", "date_trunc('hour', c.evaluated_at)")
+        .replace(
+            "$__timeGroup(c.evaluated_at, '1h')",
+            "date_trunc('hour', c.evaluated_at)",
+        )
 }
 
 #[test]
