@@ -1,0 +1,314 @@
+//! One broker set under one credential: topics, their settings, log ends. Every call is bounded in time and runs off the runtime.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::config::Connection;
+use super::kafka_admin::{self, TopicDescription};
+
+/// How long one call may take.
+const CALL_LIMIT: Duration = Duration::from_secs(8);
+/// Log ends younger than this are not asked for again: many pipelines share one answer.
+const BOUNDS_AGE: Duration = Duration::from_secs(5);
+
+/// What went wrong at Kafka, by what can be done about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KafkaError {
+    /// No broker answered in time.
+    #[error("Kafka cannot be reached: {0}; check spec.kafka.bootstrapServers, the network and the brokers")]
+    Unreachable(String),
+    /// The credential is wrong.
+    #[error("Kafka refused the login: {0}; check the Secret that spec.kafka.security names")]
+    LoginRefused(String),
+    /// The credential lacks a right.
+    #[error("Kafka denied it: {0}; grant the ACL")]
+    Denied(String),
+    /// The brokers refused the request.
+    #[error("Kafka refused: {0}")]
+    Refused(String),
+    /// The client could not be made.
+    #[error("spec.kafka cannot be used: {0}; correct spec.kafka.security or clientConfig")]
+    Configuration(String),
+    /// A defect or lack of memory.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl KafkaError {
+    /// Sorts an error code of librdkafka.
+    pub(super) fn from_code(code: RDKafkaErrorCode, reason: &str) -> Self {
+        use RDKafkaErrorCode as Code;
+        let reason = if reason.is_empty() { code.to_string() } else { reason.to_owned() };
+        match code {
+            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => Self::Denied(reason),
+            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Self::LoginRefused(reason),
+            Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve => {
+                Self::Unreachable(reason)
+            }
+            _ => Self::Refused(reason),
+        }
+    }
+
+    fn from_client(error: &rdkafka::error::KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(code) => Self::from_code(code, &error.to_string()),
+            None => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+/// A topic with its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicFound {
+    /// Id, partitions, replication.
+    pub description: TopicDescription,
+    /// Settings by name; the error where they may not be read.
+    pub settings: Result<BTreeMap<String, String>, KafkaError>,
+}
+
+/// First offset and end of one partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// First offset that is still there.
+    pub start: i64,
+    /// Offset of the next record.
+    pub end: i64,
+}
+
+/// Bounds by partition; a partition that could not be read is not in the map.
+pub type Bounds = BTreeMap<i32, LogBounds>;
+
+/// Which offset is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum OffsetQuestion {
+    /// Start of the log.
+    Start,
+    /// End of the log.
+    End,
+    /// First record at or after a time, milliseconds since the epoch; the log's end where there is none.
+    AtTime(i64),
+}
+
+/// A shared handle.
+pub struct KafkaHandle {
+    admin: AdminClient<DefaultClientContext>,
+    consumer: BaseConsumer,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    /// Topics that somebody asked about, with their partitions, and when: all of them are asked for in one call.
+    topics: BTreeMap<String, (i32, Instant)>,
+    bounds: BTreeMap<String, (Instant, Bounds)>,
+}
+
+impl KafkaHandle {
+    /// Makes the clients; connects when first asked.
+    ///
+    /// # Errors
+    /// Where librdkafka refuses a setting.
+    pub fn new(connection: &Connection) -> Result<Self, KafkaError> {
+        let config = connection.client_config();
+        let refused = |error: rdkafka::error::KafkaError| KafkaError::Configuration(error.to_string());
+        Ok(Self {
+            admin: config.create().map_err(refused)?,
+            consumer: config.create().map_err(refused)?,
+            watched: Mutex::default(),
+        })
+    }
+
+    /// The topic with its settings; `None` where it does not exist.
+    ///
+    /// # Errors
+    /// Where Kafka does not answer or denies the description.
+    pub async fn topic(self: &Arc<Self>, name: &str) -> Result<Option<TopicFound>, KafkaError> {
+        let (handle, topic) = (Arc::clone(self), name.to_owned());
+        let described = blocking(move || {
+            kafka_admin::describe_topic(handle.admin.inner().native_ptr(), &topic, CALL_LIMIT)
+        });
+        let Some(description) = described.await? else { return Ok(None) };
+        let settings = self.settings(&ResourceSpecifier::Topic(name)).await;
+        Ok(Some(TopicFound { description, settings }))
+    }
+
+    /// Whether brokers create topics by themselves; `None` where that may not be read.
+    pub async fn creates_topics_by_itself(&self) -> Option<bool> {
+        let broker = self.any_broker()?;
+        let settings = self.settings(&ResourceSpecifier::Broker(broker)).await.ok()?;
+        settings.get("auto.create.topics.enable").map(|value| value == "true")
+    }
+
+    /// A broker's id, from metadata that the client holds already.
+    fn any_broker(&self) -> Option<i32> {
+        let metadata = self.consumer.client().fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(2)).ok()?;
+        metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id)
+    }
+
+    async fn settings(&self, resource: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, String>, KafkaError> {
+        let answers = self.admin.describe_configs([resource], &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        let mut settings = BTreeMap::new();
+        for answer in answers {
+            let resource = answer.map_err(|code| KafkaError::from_code(code, ""))?;
+            settings.extend(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        Ok(settings)
+    }
+
+    /// Creates a topic; one that exists already is fine, its form is checked by the next look.
+    ///
+    /// # Errors
+    /// Where Kafka refuses.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication_factor: i32,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<(), KafkaError> {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication_factor));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let answers = self.admin.create_topics([&topic], &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        answers.into_iter().try_for_each(|answer| match answer {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
+            Err((_, code)) => Err(KafkaError::from_code(code, "")),
+        })
+    }
+
+    /// Sets the named keys and leaves every other one alone.
+    ///
+    /// # Errors
+    /// Where Kafka refuses.
+    pub async fn alter_topic(self: &Arc<Self>, name: &str, settings: &BTreeMap<String, String>) -> Result<(), KafkaError> {
+        let (handle, topic) = (Arc::clone(self), name.to_owned());
+        let settings: Vec<(String, String)> = settings.clone().into_iter().collect();
+        blocking(move || {
+            kafka_admin::alter_topic_configs(handle.admin.inner().native_ptr(), &topic, &settings, CALL_LIMIT)
+        })
+        .await
+    }
+
+    /// Deletes a topic; a missing one is fine.
+    ///
+    /// # Errors
+    /// Where Kafka refuses.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), KafkaError> {
+        let answers = self.admin.delete_topics(&[name], &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        answers.into_iter().try_for_each(|answer| match answer {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(()),
+            Err((_, code)) => Err(KafkaError::from_code(code, "")),
+        })
+    }
+
+    /// Deletes consumer groups; missing ones are fine.
+    ///
+    /// # Errors
+    /// Where Kafka refuses one.
+    pub async fn delete_groups(&self, groups: &[&str]) -> Result<(), KafkaError> {
+        let answers = self.admin.delete_groups(groups, &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        answers.into_iter().try_for_each(|answer| match answer {
+            Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => Ok(()),
+            Err((group, code)) => Err(KafkaError::from_code(code, &format!("group {group}: {code}"))),
+        })
+    }
+
+    /// Start and end of each partition's log, at most some seconds old; partitions that could not be read are left out.
+    ///
+    /// # Errors
+    /// Where Kafka does not answer.
+    pub async fn bounds(self: &Arc<Self>, topic: &str, partitions: i32) -> Result<Bounds, KafkaError> {
+        if let Some(fresh) = self.watch(topic, partitions) {
+            return Ok(fresh);
+        }
+        let handle = Arc::clone(self);
+        let asked: BTreeMap<String, i32> = self.watched_topics();
+        let found = blocking(move || handle.read_bounds(&asked)).await?;
+        let now = Instant::now();
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.bounds.extend(found.into_iter().map(|(topic, bounds)| (topic, (now, bounds))));
+        Ok(watched.bounds.get(topic).map(|(_, bounds)| bounds.clone()).unwrap_or_default())
+    }
+
+    /// Notes that somebody asks; gives an answer that is fresh enough.
+    fn watch(&self, topic: &str, partitions: i32) -> Option<Bounds> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.topics.insert(topic.to_owned(), (partitions, Instant::now()));
+        let (read, bounds) = watched.bounds.get(topic)?;
+        (read.elapsed() < BOUNDS_AGE).then(|| bounds.clone())
+    }
+
+    /// Topics that were asked about lately.
+    fn watched_topics(&self) -> BTreeMap<String, i32> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.topics.retain(|_, (_, asked)| asked.elapsed() < super::pool::IDLE_LIMIT);
+        watched.topics.iter().map(|(topic, (partitions, _))| (topic.clone(), *partitions)).collect()
+    }
+
+    fn read_bounds(&self, topics: &BTreeMap<String, i32>) -> Result<BTreeMap<String, Bounds>, KafkaError> {
+        let starts = self.read_offsets(topics, OffsetQuestion::Start)?;
+        let ends = self.read_offsets(topics, OffsetQuestion::End)?;
+        let mut bounds: BTreeMap<String, Bounds> = topics.keys().map(|topic| (topic.clone(), Bounds::new())).collect();
+        for ((topic, partition), start) in starts {
+            if let Some(&end) = ends.get(&(topic.clone(), partition)) {
+                bounds.entry(topic).or_default().insert(partition, LogBounds { start, end });
+            }
+        }
+        Ok(bounds)
+    }
+
+    /// One batched question for all partitions of one topic.
+    ///
+    /// # Errors
+    /// Where Kafka does not answer.
+    pub async fn offsets(self: &Arc<Self>, topic: &str, partitions: i32, question: OffsetQuestion) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let handle = Arc::clone(self);
+        let topics = BTreeMap::from([(topic.to_owned(), partitions)]);
+        let found = blocking(move || handle.read_offsets(&topics, question)).await?;
+        Ok(found.into_iter().map(|((_, partition), offset)| (partition, offset)).collect())
+    }
+
+    /// Each element is checked by itself: one unknown partition must not hide the others, nor pass as zero.
+    fn read_offsets(&self, topics: &BTreeMap<String, i32>, question: OffsetQuestion) -> Result<BTreeMap<(String, i32), i64>, KafkaError> {
+        let asked = match question {
+            OffsetQuestion::Start => Offset::Beginning,
+            OffsetQuestion::End => Offset::End,
+            OffsetQuestion::AtTime(millis) => Offset::Offset(millis),
+        };
+        let mut list = TopicPartitionList::new();
+        for (topic, partitions) in topics {
+            for partition in 0..*partitions {
+                list.add_partition_offset(topic, partition, asked).map_err(|e| KafkaError::from_client(&e))?;
+            }
+        }
+        let answer = self.consumer.offsets_for_times(list, CALL_LIMIT).map_err(|e| KafkaError::from_client(&e))?;
+        let elements = answer.elements();
+        let known = elements.iter().filter(|element| element.error().is_ok());
+        Ok(known.filter_map(|e| Some(((e.topic().to_owned(), e.partition()), offset_of(e.offset())?))).collect())
+    }
+}
+
+/// `End` as an answer means that no record is at or after the time: the caller takes the log's end.
+fn offset_of(offset: Offset) -> Option<i64> {
+    match offset {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(CALL_LIMIT)).operation_timeout(Some(CALL_LIMIT))
+}
+
+/// Runs a blocking call off the runtime.
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static) -> Result<T, KafkaError> {
+    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(KafkaError::Internal(error.to_string())))
+}

@@ -1,0 +1,37 @@
+//! Shared handles by connection, closed when idle: five hundred pipelines on one credential are two clients, not a thousand.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::config::Connection;
+use super::handle::{KafkaError, KafkaHandle};
+
+/// A handle that nobody asked for this long is closed.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(180);
+
+/// The handles.
+#[derive(Default)]
+pub struct KafkaPool {
+    handles: Mutex<HashMap<String, (Arc<KafkaHandle>, Instant)>>,
+}
+
+impl KafkaPool {
+    /// The handle of a connection, made where there is none.
+    ///
+    /// # Errors
+    /// Where librdkafka refuses a setting.
+    pub fn get(&self, connection: &Connection) -> Result<Arc<KafkaHandle>, KafkaError> {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        handles.retain(|_, (_, used)| now.duration_since(*used) < IDLE_LIMIT);
+        let digest = connection.digest();
+        if let Some((handle, used)) = handles.get_mut(&digest) {
+            *used = now;
+            return Ok(Arc::clone(handle));
+        }
+        let handle = Arc::new(KafkaHandle::new(connection)?);
+        handles.insert(digest, (Arc::clone(&handle), now));
+        Ok(handle)
+    }
+}

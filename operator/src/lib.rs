@@ -1,0 +1,13 @@
+//! The operator: turns a `StrategyPipeline` into topics, processors, revisions, and a status that explains itself.
+//!
+//! Four steps a pass: dereference (all reads), validate (pure), build (pure), apply (all writes). It never links the engine and never
+//! writes a spec.
+
+pub mod kafka;
+pub mod names;
+pub mod pipeline;
+pub mod rollout;
+pub mod scaling;
+pub mod secrets;
+pub mod store;
+pub mod topics;

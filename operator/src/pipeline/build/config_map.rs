@@ -1,0 +1,59 @@
+//! What a revision's processors are told, immutable. Its name ends with a hash of its content: what changes without a new revision
+//! (commit intervals, brokers) gets a new ConfigMap and rolls the pods.
+
+use std::collections::BTreeMap;
+
+use assay_crds::spec::{PodSpec, ProcessorSpec, RolloutSpec, ScalingSpec, SettingsSpec};
+use assay_crds::{GROUP, RevisionInstance, StrategyPipeline, StrategyPipelineSpec, VERSION};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::json;
+
+use super::BuildError;
+use crate::names;
+
+/// Key of the manifest.
+pub(super) const PIPELINE_KEY: &str = "pipeline.json";
+/// Key of the instance.
+pub(crate) const REVISION_KEY: &str = "revision.json";
+const HASH_DIGITS: usize = 8;
+
+pub(super) fn build(pipeline: &StrategyPipeline, instance: &RevisionInstance) -> Result<ConfigMap, BuildError> {
+    let failed = |error: serde_json::Error| BuildError { revision: instance.revision.clone(), reason: error.to_string() };
+    let settings: SettingsSpec = serde_json::from_str(&instance.settings).map_err(failed)?;
+    let manifest = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "StrategyPipeline",
+        "metadata": {"name": instance.name, "namespace": instance.namespace},
+        "spec": what_processors_read(&pipeline.spec, settings),
+    });
+    let data = BTreeMap::from([
+        (PIPELINE_KEY.to_owned(), manifest.to_string()),
+        (REVISION_KEY.to_owned(), serde_json::to_string(instance).map_err(failed)?),
+    ]);
+    let base = names::revision_name(&instance.name, &instance.revision);
+    let name = format!("{base}-{}", digest(&data));
+    Ok(ConfigMap {
+        metadata: names::metadata(pipeline, name, names::revision_labels(&instance.name, &instance.revision)),
+        immutable: Some(true),
+        data: Some(data),
+        ..ConfigMap::default()
+    })
+}
+
+/// Without what only the operator reads: scaling a pipeline must not restart its pods.
+fn what_processors_read(spec: &StrategyPipelineSpec, settings: SettingsSpec) -> StrategyPipelineSpec {
+    let processor = ProcessorSpec { commit: spec.processor.commit.clone(), pod: PodSpec::default(), ..ProcessorSpec::default() };
+    StrategyPipelineSpec {
+        settings,
+        processor,
+        scaling: ScalingSpec::default(),
+        rollout: RolloutSpec::default(),
+        suspend: false,
+        ..spec.clone()
+    }
+}
+
+fn digest(data: &BTreeMap<String, String>) -> String {
+    let text: String = data.iter().map(|(key, value)| format!("{key}\n{value}\n")).collect();
+    blake3::hash(text.as_bytes()).to_hex()[..HASH_DIGITS].to_owned()
+}

@@ -1,0 +1,3 @@
+//! One pass over a pipeline: dereference, validate, build, apply.
+
+pub mod build;

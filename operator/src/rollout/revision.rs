@@ -1,0 +1,171 @@
+//! The decision on revisions: reuse an instance, start the next one, promote, wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assay_crds::spec::RolloutStrategy;
+use assay_crds::{InstanceOffsets, RevisionId, RevisionInputs, RevisionInstance};
+
+use crate::kafka::Bounds;
+use crate::store::StoredProgress;
+
+/// A candidate may take over when its worst watermark is at most this far behind the live one's, microseconds.
+const CAUGHT_UP_WITHIN_US: i64 = 5_000_000;
+
+/// A revision that has an instance already: rows in the store, a ConfigMap, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// Progress by partition; empty before its first processor registered it.
+    pub progress: BTreeMap<i32, StoredProgress>,
+}
+
+/// Everything the decision rests on.
+#[derive(Debug, Clone)]
+pub struct RolloutInput<'a> {
+    /// What the document hashes to now.
+    pub inputs: RevisionInputs<'a>,
+    /// Instances by id.
+    pub known: &'a BTreeMap<String, Known>,
+    /// The live revision.
+    pub live: Option<&'a str>,
+    /// The log's bounds; a missing partition is unknown.
+    pub bounds: &'a Bounds,
+    /// When a candidate takes over.
+    pub strategy: RolloutStrategy,
+    /// A revision that somebody wants live.
+    pub promote: Option<&'a str>,
+    /// A revision that somebody refused.
+    pub reject: Option<&'a str>,
+}
+
+/// Where the rollout stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutState {
+    /// The wanted revision is live.
+    Complete,
+    /// The wanted revision replays the log.
+    CatchingUp,
+    /// It could take over, and a person has to say so.
+    AwaitingPromotion,
+    /// The wanted revision was refused by a person.
+    Rejected,
+}
+
+/// The decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollout {
+    /// What the document wants, or what a person asked to go back to.
+    pub wanted: RevisionId,
+    /// Whether the wanted instance exists nowhere yet: its offsets are to be resolved.
+    pub is_new: bool,
+    /// Revisions that run: the live one, and the wanted one where it is another.
+    pub run: BTreeSet<String>,
+    /// To be made live now, and who wants it.
+    pub promote: Option<&'static str>,
+    /// Where it stands.
+    pub state: RolloutState,
+}
+
+/// Decides which revisions run and whether the wanted one takes over.
+#[must_use]
+pub fn decide(input: &RolloutInput<'_>) -> Rollout {
+    let (wanted, is_new, by_hand) = wanted(input);
+    let name = wanted.to_string();
+    let live = input.live.map(str::to_owned);
+    let is_live = live.as_deref() == Some(name.as_str());
+    let is_refused = !by_hand && !is_live && input.reject == Some(name.as_str());
+    let mut run: BTreeSet<String> = live.clone().into_iter().collect();
+    if !is_refused {
+        run.insert(name.clone());
+    }
+    let (state, promote) = if is_live {
+        (RolloutState::Complete, None)
+    } else if is_refused {
+        (RolloutState::Rejected, None)
+    } else {
+        takeover(input, &name, by_hand)
+    };
+    Rollout { wanted, is_new, run, promote, state }
+}
+
+/// The wanted instance, whether it is new, and whether a person named it.
+fn wanted(input: &RolloutInput<'_>) -> (RevisionId, bool, bool) {
+    let named = input.promote.filter(|name| input.known.contains_key(*name)).and_then(|name| name.parse().ok());
+    if let Some(named) = named {
+        return (named, false, true);
+    }
+    let hash = input.inputs.hash();
+    let instances = input.known.iter().filter_map(|(name, known)| Some((name.parse::<RevisionId>().ok()?, known)));
+    let latest = instances.filter(|(id, _)| id.hash() == hash).max_by_key(|(id, _)| id.ordinal());
+    match latest {
+        None => (input.inputs.id(1), true, false),
+        Some((id, known)) if is_resumable(known, input.bounds) => (id, false, false),
+        Some((id, _)) => (input.inputs.id(id.ordinal() + 1), true, false),
+    }
+}
+
+/// Whether everything the instance has still to read is in the log. A partition whose bounds are unknown does not speak against it.
+fn is_resumable(known: &Known, bounds: &Bounds) -> bool {
+    known.progress.iter().all(|(partition, progress)| {
+        bounds.get(partition).is_none_or(|log| log.start <= progress.next_offset && progress.next_offset <= log.end)
+    })
+}
+
+fn takeover(input: &RolloutInput<'_>, name: &str, by_hand: bool) -> (RolloutState, Option<&'static str>) {
+    let Some(candidate) = input.known.get(name).filter(|known| !known.progress.is_empty()) else {
+        return (RolloutState::CatchingUp, None);
+    };
+    // Where nothing is live, readers get the first revision at once.
+    let live = input.live.and_then(|live| input.known.get(live));
+    let caught_up = live.is_none_or(|live| is_caught_up(candidate, live));
+    let first = input.live.is_none();
+    match (caught_up, input.strategy) {
+        (false, _) => (RolloutState::CatchingUp, None),
+        (true, _) if by_hand => (RolloutState::CatchingUp, Some("person")),
+        (true, RolloutStrategy::Immediate) => (RolloutState::CatchingUp, Some("operator")),
+        (true, RolloutStrategy::Shadow) if first => (RolloutState::CatchingUp, Some("operator")),
+        (true, RolloutStrategy::Shadow) => (RolloutState::AwaitingPromotion, None),
+    }
+}
+
+/// Whether a candidate's worst watermark is near the live one's. In a partition where the live revision has read nothing there is
+/// nothing to catch up with; one that stands where the live one stands is caught up whatever the clock of the trades says.
+#[must_use]
+pub fn is_caught_up(candidate: &Known, live: &Known) -> bool {
+    live.progress.iter().all(|(partition, live)| {
+        let Some(candidate) = candidate.progress.get(partition) else { return false };
+        let near = match (candidate.watermark_us, live.watermark_us) {
+            (_, None) => true,
+            (Some(candidate), Some(live)) => candidate >= live - CAUGHT_UP_WITHIN_US,
+            (None, Some(_)) => false,
+        };
+        near || candidate.next_offset >= live.next_offset
+    })
+}
+
+/// Start offsets of a new instance: the first record inside the history window, and the log's end now.
+///
+/// `None` where a partition is unknown: a guess would never be mended.
+#[must_use]
+pub fn start_offsets(partitions: i32, bounds: &Bounds, at_history: &BTreeMap<i32, i64>) -> Option<Vec<InstanceOffsets>> {
+    let resolve = |partition: i32| {
+        let log = bounds.get(&partition)?;
+        let start = at_history.get(&partition).copied().unwrap_or(log.end);
+        Some(InstanceOffsets { partition, start_offset: start.clamp(log.start, log.end), live_from_offset: log.end })
+    };
+    (0..partitions).map(resolve).collect()
+}
+
+/// The offsets of an instance that has rows in the store: those are the ones that hold.
+#[must_use]
+pub fn instance_of(instance: RevisionInstance, progress: &BTreeMap<i32, StoredProgress>) -> RevisionInstance {
+    let stored = progress.iter().map(|(&partition, row)| InstanceOffsets {
+        partition,
+        start_offset: row.start_offset,
+        live_from_offset: row.live_from_offset,
+    });
+    let offsets: Vec<InstanceOffsets> = stored.collect();
+    if offsets.is_empty() { instance } else { RevisionInstance { offsets, ..instance } }
+}
+
+#[cfg(test)]
+mod tests;

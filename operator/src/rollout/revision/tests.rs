@@ -1,0 +1,153 @@
+use super::*;
+use crate::kafka::LogBounds;
+
+const INPUTS: RevisionInputs<'static> = RevisionInputs { settings: "{}", engine_semantics: 1, topic_identity: "t", partitions: 2 };
+
+fn at(next_offset: i64, watermark_s: i64) -> StoredProgress {
+    StoredProgress { start_offset: 0, live_from_offset: 10, next_offset, watermark_us: Some(watermark_s * 1_000_000) }
+}
+
+fn known(rows: [StoredProgress; 2]) -> Known {
+    Known { progress: rows.into_iter().enumerate().map(|(p, row)| (i32::try_from(p).unwrap(), row)).collect() }
+}
+
+fn log(start: i64, end: i64) -> Bounds {
+    (0..2).map(|partition| (partition, LogBounds { start, end })).collect()
+}
+
+struct Case {
+    known: BTreeMap<String, Known>,
+    live: Option<String>,
+    bounds: Bounds,
+    strategy: RolloutStrategy,
+    promote: Option<String>,
+    reject: Option<String>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let (known, bounds) = (BTreeMap::new(), log(0, 100));
+        Self { known, live: None, bounds, strategy: RolloutStrategy::Immediate, promote: None, reject: None }
+    }
+
+    fn with(mut self, id: &str, rows: Known) -> Self {
+        self.known.insert(id.to_owned(), rows);
+        self
+    }
+
+    fn live(mut self, id: &str) -> Self {
+        self.live = Some(id.to_owned());
+        self
+    }
+
+    fn decide(&self) -> Rollout {
+        decide(&RolloutInput {
+            inputs: INPUTS,
+            known: &self.known,
+            live: self.live.as_deref(),
+            bounds: &self.bounds,
+            strategy: self.strategy,
+            promote: self.promote.as_deref(),
+            reject: self.reject.as_deref(),
+        })
+    }
+}
+
+fn wanted() -> String {
+    INPUTS.id(1).to_string()
+}
+
+const OLD: &str = "0123456789-1";
+
+#[test]
+fn the_first_revision_is_new_and_runs() {
+    let rollout = Case::new().decide();
+    assert!(rollout.is_new);
+    assert_eq!((rollout.run, rollout.promote), (BTreeSet::from([wanted()]), None));
+}
+
+#[test]
+fn the_first_revision_is_live_as_soon_as_it_is_registered() {
+    let rollout = Case::new().with(&wanted(), known([at(0, 0), at(0, 0)])).decide();
+    assert_eq!(rollout.promote, Some("operator"));
+}
+
+#[test]
+fn a_live_wanted_revision_is_all_there_is_to_do() {
+    let rollout = Case::new().with(&wanted(), known([at(5, 5), at(5, 5)])).live(&wanted()).decide();
+    assert_eq!((rollout.state, rollout.promote, rollout.is_new), (RolloutState::Complete, None, false));
+    assert_eq!(rollout.run.len(), 1);
+}
+
+#[test]
+fn a_candidate_runs_beside_the_live_one_until_its_worst_partition_is_near() {
+    let case = Case::new().with(OLD, known([at(100, 100), at(100, 100)])).live(OLD);
+    let behind = case.with(&wanted(), known([at(90, 99), at(40, 94)]));
+    let rollout = behind.decide();
+    assert_eq!((rollout.state, rollout.promote, rollout.run.len()), (RolloutState::CatchingUp, None, 2));
+    assert_eq!(behind.with(&wanted(), known([at(90, 99), at(90, 95)])).decide().promote, Some("operator"));
+}
+
+#[test]
+fn shadow_waits_for_a_person_and_a_person_may_promote() {
+    let mut case = Case::new().with(OLD, known([at(9, 9), at(9, 9)])).with(&wanted(), known([at(9, 9), at(9, 9)])).live(OLD);
+    case.strategy = RolloutStrategy::Shadow;
+    assert_eq!((case.decide().state, case.decide().promote), (RolloutState::AwaitingPromotion, None));
+    case.promote = Some(wanted());
+    assert_eq!(case.decide().promote, Some("person"));
+}
+
+#[test]
+fn a_refused_candidate_does_not_run() {
+    let mut case = Case::new().with(OLD, known([at(9, 9), at(9, 9)])).live(OLD);
+    case.reject = Some(wanted());
+    let rollout = case.decide();
+    assert_eq!((rollout.state, rollout.run), (RolloutState::Rejected, BTreeSet::from([OLD.to_owned()])));
+}
+
+#[test]
+fn going_back_runs_the_old_revision_and_promotes_it_when_it_is_near() {
+    let mut case = Case::new().with(OLD, known([at(50, 50), at(50, 50)])).with(&wanted(), known([at(99, 99), at(99, 99)])).live(&wanted());
+    case.promote = Some(OLD.to_owned());
+    assert_eq!((case.decide().wanted.to_string(), case.decide().promote), (OLD.to_owned(), None));
+    let near = case.with(OLD, known([at(98, 98), at(98, 98)]));
+    assert_eq!(near.decide().promote, Some("person"));
+}
+
+#[test]
+fn settings_that_come_back_reuse_their_instance_while_the_log_still_has_it() {
+    let mut case = Case::new().with(&wanted(), known([at(50, 50), at(60, 60)])).with(OLD, known([at(99, 99), at(99, 99)])).live(OLD);
+    assert_eq!((case.decide().wanted.to_string(), case.decide().is_new), (wanted(), false));
+    case.bounds = log(55, 100);
+    let rollout = case.decide();
+    assert_eq!((rollout.wanted, rollout.is_new), (INPUTS.id(2), true));
+}
+
+#[test]
+fn a_log_shorter_than_the_progress_is_another_log() {
+    let mut case = Case::new().with(&wanted(), known([at(50, 50), at(60, 60)]));
+    case.bounds = log(0, 20);
+    assert_eq!(case.decide().wanted, INPUTS.id(2));
+}
+
+#[test]
+fn unknown_bounds_never_start_a_new_instance() {
+    let mut case = Case::new().with(&wanted(), known([at(50, 50), at(60, 60)])).live(&wanted());
+    case.bounds = Bounds::new();
+    assert_eq!(case.decide().state, RolloutState::Complete);
+}
+
+#[test]
+fn start_offsets_lie_inside_the_log_and_are_never_guessed() {
+    let at_history = BTreeMap::from([(0, 3), (1, 40)]);
+    let offsets = start_offsets(2, &log(10, 100), &at_history).unwrap();
+    assert_eq!(offsets.iter().map(|o| o.start_offset).collect::<Vec<_>>(), [10, 40]);
+    assert!(offsets.iter().all(|o| o.live_from_offset == 100));
+    assert_eq!(start_offsets(3, &log(10, 100), &at_history), None);
+}
+
+#[test]
+fn without_a_record_in_the_window_a_revision_starts_at_the_end() {
+    let offsets = start_offsets(2, &log(10, 100), &BTreeMap::new()).unwrap();
+    assert!(offsets.iter().all(|o| o.start_offset == 100));
+}

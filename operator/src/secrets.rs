@@ -1,0 +1,185 @@
+//! Secrets, read one by one by name and re-read after a minute. No list, no watch, nothing that shows their content.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use assay_crds::spec::{KafkaSpec, SecretKey};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+
+use crate::kafka::KafkaCredentials;
+
+const RE_READ_AFTER: Duration = Duration::from_secs(60);
+
+/// A Secret that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// It is not there.
+    #[error("Secret {name} is missing in namespace {namespace}; create it, or correct {field}")]
+    Missing {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Field that names it.
+        field: &'static str,
+    },
+    /// It lacks the key.
+    #[error("Secret {name} has no key {key}; add it, or correct {field}")]
+    NoKey {
+        /// Name.
+        name: String,
+        /// Key.
+        key: String,
+        /// Field that names it.
+        field: &'static str,
+    },
+    /// The API server refused or did not answer.
+    #[error("Secret {name} cannot be read: {reason}; allow the operator to get Secrets in this namespace")]
+    Unreadable {
+        /// Name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A credential: shows as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential(String);
+
+impl Credential {
+    /// Wraps a text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the client that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// One Secret's content and version.
+struct Content {
+    version: String,
+    data: BTreeMap<String, Vec<u8>>,
+}
+
+/// Secrets read lately.
+pub struct Secrets {
+    client: Client,
+    read: Mutex<HashMap<(String, String), (Instant, Arc<Content>)>>,
+}
+
+/// What the Secrets of one pipeline hold.
+#[derive(Debug, Clone)]
+pub struct PipelineSecrets {
+    /// Login to Kafka.
+    pub kafka: KafkaCredentials,
+    /// URL of the results' database.
+    pub postgres: Credential,
+    /// Hash of the versions of all Secrets: another one rolls the pods.
+    pub digest: String,
+}
+
+/// Reads Secrets of one namespace and remembers their versions.
+struct Reader<'a> {
+    secrets: &'a Secrets,
+    namespace: &'a str,
+    versions: BTreeMap<String, String>,
+}
+
+impl Secrets {
+    /// With nothing read yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client, read: Mutex::default() }
+    }
+
+    /// Everything that a pipeline's Secrets hold.
+    ///
+    /// # Errors
+    /// The first Secret or key that is missing, with the field that names it.
+    pub async fn of_pipeline(&self, namespace: &str, spec: &assay_crds::StrategyPipelineSpec) -> Result<PipelineSecrets, SecretError> {
+        let mut reader = Reader { secrets: self, namespace, versions: BTreeMap::new() };
+        let kafka = reader.kafka(&spec.kafka).await?;
+        let postgres = reader.key(&spec.results.postgres.secret, "spec.results.postgres.secret").await?;
+        // Read for its version and to name a missing key; only the processors use its content.
+        reader.key(&spec.results.redis.secret, "spec.results.redis.secret").await?;
+        let digest = reader.digest();
+        Ok(PipelineSecrets { kafka, postgres: Credential(postgres), digest })
+    }
+
+    async fn content(&self, namespace: &str, name: &str, field: &'static str) -> Result<Arc<Content>, SecretError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(content) = self.remembered(&key) {
+            return Ok(content);
+        }
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = api.get_opt(name).await.map_err(|error| SecretError::Unreadable { name: name.to_owned(), reason: error.to_string() })?;
+        let Some(secret) = secret else {
+            return Err(SecretError::Missing { namespace: key.0, name: key.1, field });
+        };
+        let data = secret.data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0)).collect();
+        let content = Arc::new(Content { version: secret.metadata.resource_version.unwrap_or_default(), data });
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.retain(|_, (when, _)| when.elapsed() < RE_READ_AFTER);
+        read.insert(key, (Instant::now(), Arc::clone(&content)));
+        Ok(content)
+    }
+
+    fn remembered(&self, key: &(String, String)) -> Option<Arc<Content>> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let (when, content) = read.get(key)?;
+        (when.elapsed() < RE_READ_AFTER).then(|| Arc::clone(content))
+    }
+}
+
+impl Reader<'_> {
+    async fn key(&mut self, secret: &SecretKey, field: &'static str) -> Result<String, SecretError> {
+        self.text(&secret.name, &secret.key, field).await
+    }
+
+    async fn text(&mut self, name: &str, key: &str, field: &'static str) -> Result<String, SecretError> {
+        let content = self.secrets.content(self.namespace, name, field).await?;
+        self.versions.insert(name.to_owned(), content.version.clone());
+        let bytes = content.data.get(key);
+        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(|text| text.trim().to_owned());
+        text.ok_or_else(|| SecretError::NoKey { name: name.to_owned(), key: key.to_owned(), field })
+    }
+
+    async fn kafka(&mut self, spec: &KafkaSpec) -> Result<KafkaCredentials, SecretError> {
+        let Some(security) = &spec.security else { return Ok(KafkaCredentials::default()) };
+        let mut credentials = KafkaCredentials::default();
+        if let Some(secret) = &security.credentials_secret {
+            let field = "spec.kafka.security.credentialsSecret";
+            let user = self.text(&secret.name, &secret.username_key, field).await?;
+            credentials.login = Some((user, self.text(&secret.name, &secret.password_key, field).await?));
+        }
+        if let Some(secret) = &security.client_certificate_secret {
+            let field = "spec.kafka.security.clientCertificateSecret";
+            let certificate = self.text(&secret.name, &secret.certificate_key, field).await?;
+            credentials.certificate = Some((certificate, self.text(&secret.name, &secret.private_key_key, field).await?));
+        }
+        if let Some(secret) = &security.ca_secret {
+            credentials.authority = Some(self.key(secret, "spec.kafka.security.caSecret").await?);
+        }
+        Ok(credentials)
+    }
+
+    fn digest(&self) -> String {
+        let text: String = self.versions.iter().map(|(name, version)| format!("{name}={version};")).collect();
+        blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    }
+}

@@ -1,0 +1,235 @@
+//! The result store as the operator uses it: reads progress, revisions and scores; writes only which revision is live.
+
+use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::secrets::Credential;
+
+const CALL_LIMIT: Duration = Duration::from_secs(8);
+const IDLE_LIMIT: Duration = Duration::from_secs(180);
+/// Results that a score is taken over, newest first: bounds the query whatever the table holds.
+const SCORED_RESULTS: i64 = 10_000;
+
+/// What went wrong at the result store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Not a URL that Postgres understands.
+    #[error("the URL of the result store is malformed; correct the Secret that spec.results.postgres.secret names")]
+    Url,
+    /// It did not answer.
+    #[error("the result store cannot be reached: {0}; check the Secret that spec.results.postgres.secret names, the network and the server")]
+    Unavailable(String),
+    /// It refused.
+    #[error("the result store refused: {0}; grant the operator SELECT on all tables, UPDATE on pipelines and INSERT on promotions")]
+    Refused(String),
+}
+
+/// A revision with its progress.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoredRevision {
+    /// Canonical settings text.
+    pub settings: String,
+    /// Meaning of the engine's step function.
+    pub engine_semantics: u32,
+    /// Id of the topic.
+    pub topic_identity: String,
+    /// Partitions of the topic.
+    pub partitions: i32,
+    /// Progress by partition.
+    pub progress: BTreeMap<i32, StoredProgress>,
+}
+
+/// Progress of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredProgress {
+    /// First offset of the revision.
+    pub start_offset: i64,
+    /// First LIVE offset.
+    pub live_from_offset: i64,
+    /// Everything below is in the tables.
+    pub next_offset: i64,
+    /// Watermark, microseconds.
+    pub watermark_us: Option<i64>,
+}
+
+/// Scores of a revision over its latest judged forecasts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Scores {
+    /// Share of hits.
+    pub hit_rate: Option<f64>,
+    /// Brier skill against the base rates.
+    pub brier_skill: Option<f64>,
+}
+
+/// What the store knows of one pipeline; empty where nothing was written yet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StoreView {
+    /// The tables are not there.
+    pub schema_missing: bool,
+    /// The live revision.
+    pub live: Option<String>,
+    /// How often it changed.
+    pub generation: i64,
+    /// Revisions by id.
+    pub revisions: BTreeMap<String, StoredRevision>,
+    /// Scores of the live revision.
+    pub scores: Scores,
+}
+
+/// Connections by URL and schema, closed when idle.
+#[derive(Default)]
+pub struct StorePool {
+    pools: Mutex<HashMap<String, (PgPool, Instant)>>,
+}
+
+impl StorePool {
+    /// A connection pool that connects when first used.
+    ///
+    /// # Errors
+    /// Where the URL is malformed.
+    pub fn get(&self, url: &Credential, schema: &str) -> Result<Store, StoreError> {
+        let digest = blake3::hash(format!("{schema}\n{}", url.expose()).as_bytes()).to_hex().to_string();
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        pools.retain(|_, (_, used)| now.duration_since(*used) < IDLE_LIMIT);
+        if let Some((pool, used)) = pools.get_mut(&digest) {
+            *used = now;
+            return Ok(Store { pool: pool.clone() });
+        }
+        let options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::Url)?;
+        let options = options.application_name("assay-operator").options([("search_path", schema)]);
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(CALL_LIMIT)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(options);
+        pools.insert(digest, (pool.clone(), now));
+        Ok(Store { pool })
+    }
+}
+
+/// One database under one credential.
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// What is known of a pipeline.
+    ///
+    /// # Errors
+    /// Where the store does not answer or refuses; missing tables are no error.
+    pub async fn view(&self, pipeline: &str) -> Result<StoreView, StoreError> {
+        match self.read(pipeline).await {
+            Ok(view) => Ok(view),
+            Err(error) if is_missing_table(&error) => Ok(StoreView { schema_missing: true, ..StoreView::default() }),
+            Err(error) => Err(sort(&error)),
+        }
+    }
+
+    async fn read(&self, pipeline: &str) -> Result<StoreView, sqlx::Error> {
+        let live: Option<(Option<String>, i64)> =
+            sqlx::query_as("SELECT live_revision, live_generation FROM pipelines WHERE pipeline = $1")
+                .bind(pipeline)
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some((live, generation)) = live else { return Ok(StoreView::default()) };
+        let mut revisions = self.revisions(pipeline).await?;
+        self.progress(pipeline, &mut revisions).await?;
+        let scores = match &live {
+            Some(revision) => self.scores(pipeline, revision).await?,
+            None => Scores::default(),
+        };
+        Ok(StoreView { schema_missing: false, live, generation, revisions, scores })
+    }
+
+    async fn revisions(&self, pipeline: &str) -> Result<BTreeMap<String, StoredRevision>, sqlx::Error> {
+        let rows: Vec<(String, String, i32, String, i32)> = sqlx::query_as(
+            "SELECT revision, settings, engine_semantics, topic_identity, partitions FROM revisions WHERE pipeline = $1",
+        )
+        .bind(pipeline)
+        .fetch_all(&self.pool)
+        .await?;
+        let revision = |(id, settings, semantics, topic_identity, partitions)| {
+            let engine_semantics = u32::try_from(semantics).unwrap_or_default();
+            (id, StoredRevision { settings, engine_semantics, topic_identity, partitions, progress: BTreeMap::new() })
+        };
+        Ok(rows.into_iter().map(revision).collect())
+    }
+
+    async fn progress(&self, pipeline: &str, revisions: &mut BTreeMap<String, StoredRevision>) -> Result<(), sqlx::Error> {
+        let rows: Vec<(String, i32, i64, i64, i64, Option<i64>)> = sqlx::query_as(
+            r#"SELECT revision, "partition", start_offset, live_from_offset, next_offset, watermark_us FROM progress WHERE pipeline = $1"#,
+        )
+        .bind(pipeline)
+        .fetch_all(&self.pool)
+        .await?;
+        for (id, partition, start_offset, live_from_offset, next_offset, watermark_us) in rows {
+            if let Some(revision) = revisions.get_mut(&id) {
+                let progress = StoredProgress { start_offset, live_from_offset, next_offset, watermark_us };
+                revision.progress.insert(partition, progress);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brier skill = 1 − Brier score / Brier score of the base rate (Brier 1950), as in the view `hit_rates`.
+    async fn scores(&self, pipeline: &str, revision: &str) -> Result<Scores, sqlx::Error> {
+        let (hit_rate, brier_skill) = sqlx::query_as(
+            "SELECT avg(hit), 1 - avg((probability - hit) ^ 2) / nullif(avg((base_rate - hit) ^ 2), 0) \
+             FROM (SELECT hit, probability, base_rate FROM counted_results \
+             WHERE pipeline = $1 AND revision = $2 AND phase = 'LIVE' ORDER BY evaluated_at DESC LIMIT $3) AS latest",
+        )
+        .bind(pipeline)
+        .bind(revision)
+        .bind(SCORED_RESULTS)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Scores { hit_rate, brier_skill })
+    }
+
+    /// Makes a revision live where `generation` still holds: flip and record in one statement. Gives the new generation; `None` where
+    /// somebody else was faster.
+    ///
+    /// # Errors
+    /// Where the store does not answer or refuses.
+    pub async fn promote(&self, pipeline: &str, revision: &str, generation: i64, actor: &str, evidence: &str) -> Result<Option<i64>, StoreError> {
+        let promoted: Option<(i64,)> = sqlx::query_as(
+            "WITH flipped AS (UPDATE pipelines SET live_revision = $2, live_generation = live_generation + 1 \
+             WHERE pipeline = $1 AND live_generation = $3 AND live_revision IS DISTINCT FROM $2 RETURNING live_generation) \
+             INSERT INTO promotions (pipeline, generation, revision, actor, evidence) \
+             SELECT $1, live_generation, $2, $4, $5::json FROM flipped RETURNING generation",
+        )
+        .bind(pipeline)
+        .bind(revision)
+        .bind(generation)
+        .bind(actor)
+        .bind(evidence)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| sort(&error))?;
+        Ok(promoted.map(|(generation,)| generation))
+    }
+}
+
+/// Undefined table or schema: nothing was migrated yet.
+fn is_missing_table(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("42P01" | "3F000"))
+}
+
+/// A server's refusal keeps its text; anything else is told by kind only, because URLs carry passwords.
+fn sort(error: &sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::Database(refusal) if refusal.code().is_some_and(|code| code.starts_with("42")) => {
+            StoreError::Refused(refusal.message().to_owned())
+        }
+        sqlx::Error::Database(refusal) => StoreError::Unavailable(refusal.message().to_owned()),
+        sqlx::Error::PoolTimedOut => StoreError::Unavailable("no connection in time".to_owned()),
+        sqlx::Error::Io(cause) => StoreError::Unavailable(cause.to_string()),
+        _ => StoreError::Unavailable("the connection failed".to_owned()),
+    }
+}
