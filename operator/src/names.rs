@@ -58,7 +58,10 @@ pub fn revision_name(pipeline: &str, revision: &str) -> String {
 #[must_use]
 pub fn consumer_group(pipeline: &StrategyPipeline, revision: &str) -> String {
     let key = PipelineKey::of(pipeline);
-    format!("{}.{}.{}.{revision}", pipeline.spec.kafka.group_prefix, key.namespace, key.name)
+    format!(
+        "{}.{}.{}.{revision}",
+        pipeline.spec.kafka.group_prefix, key.namespace, key.name
+    )
 }
 
 /// Labels of everything of a pipeline.
@@ -87,7 +90,9 @@ pub fn revision_labels(pipeline: &str, revision: &str) -> BTreeMap<String, Strin
 #[must_use]
 pub fn selector(pipeline: &str, revision: Option<&str>) -> BTreeMap<String, String> {
     let revision = revision.map(|revision| (REVISION_LABEL.to_owned(), revision.to_owned()));
-    std::iter::once((PIPELINE_LABEL.to_owned(), pipeline.to_owned())).chain(revision).collect()
+    std::iter::once((PIPELINE_LABEL.to_owned(), pipeline.to_owned()))
+        .chain(revision)
+        .collect()
 }
 
 /// Metadata of an owned object.

@@ -104,21 +104,40 @@ impl Secrets {
     /// With nothing read yet.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, read: Mutex::default() }
+        Self {
+            client,
+            read: Mutex::default(),
+        }
     }
 
     /// Everything that a pipeline's Secrets hold.
     ///
     /// # Errors
     /// The first Secret or key that is missing, with the field that names it.
-    pub async fn of_pipeline(&self, namespace: &str, spec: &assay_crds::StrategyPipelineSpec) -> Result<PipelineSecrets, SecretError> {
-        let mut reader = Reader { secrets: self, namespace, versions: BTreeMap::new() };
+    pub async fn of_pipeline(
+        &self,
+        namespace: &str,
+        spec: &assay_crds::StrategyPipelineSpec,
+    ) -> Result<PipelineSecrets, SecretError> {
+        let mut reader = Reader {
+            secrets: self,
+            namespace,
+            versions: BTreeMap::new(),
+        };
         let kafka = reader.kafka(&spec.kafka).await?;
-        let postgres = reader.key(&spec.results.postgres.secret, "spec.results.postgres.secret").await?;
+        let postgres = reader
+            .key(&spec.results.postgres.secret, "spec.results.postgres.secret")
+            .await?;
         // Read for its version and to name a missing key; only the processors use its content.
-        reader.key(&spec.results.redis.secret, "spec.results.redis.secret").await?;
+        reader
+            .key(&spec.results.redis.secret, "spec.results.redis.secret")
+            .await?;
         let digest = reader.digest();
-        Ok(PipelineSecrets { kafka, postgres: Credential(postgres), digest })
+        Ok(PipelineSecrets {
+            kafka,
+            postgres: Credential(postgres),
+            digest,
+        })
     }
 
     async fn content(&self, namespace: &str, name: &str, field: &'static str) -> Result<Arc<Content>, SecretError> {
@@ -127,12 +146,27 @@ impl Secrets {
             return Ok(content);
         }
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = api.get_opt(name).await.map_err(|error| SecretError::Unreadable { name: name.to_owned(), reason: error.to_string() })?;
+        let secret = api.get_opt(name).await.map_err(|error| SecretError::Unreadable {
+            name: name.to_owned(),
+            reason: error.to_string(),
+        })?;
         let Some(secret) = secret else {
-            return Err(SecretError::Missing { namespace: key.0, name: key.1, field });
+            return Err(SecretError::Missing {
+                namespace: key.0,
+                name: key.1,
+                field,
+            });
         };
-        let data = secret.data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0)).collect();
-        let content = Arc::new(Content { version: secret.metadata.resource_version.unwrap_or_default(), data });
+        let data = secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, bytes)| (key, bytes.0))
+            .collect();
+        let content = Arc::new(Content {
+            version: secret.metadata.resource_version.unwrap_or_default(),
+            data,
+        });
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.retain(|_, (when, _)| when.elapsed() < RE_READ_AFTER);
         read.insert(key, (Instant::now(), Arc::clone(&content)));
@@ -155,12 +189,20 @@ impl Reader<'_> {
         let content = self.secrets.content(self.namespace, name, field).await?;
         self.versions.insert(name.to_owned(), content.version.clone());
         let bytes = content.data.get(key);
-        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(|text| text.trim().to_owned());
-        text.ok_or_else(|| SecretError::NoKey { name: name.to_owned(), key: key.to_owned(), field })
+        let text = bytes
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .map(|text| text.trim().to_owned());
+        text.ok_or_else(|| SecretError::NoKey {
+            name: name.to_owned(),
+            key: key.to_owned(),
+            field,
+        })
     }
 
     async fn kafka(&mut self, spec: &KafkaSpec) -> Result<KafkaCredentials, SecretError> {
-        let Some(security) = &spec.security else { return Ok(KafkaCredentials::default()) };
+        let Some(security) = &spec.security else {
+            return Ok(KafkaCredentials::default());
+        };
         let mut credentials = KafkaCredentials::default();
         if let Some(secret) = &security.credentials_secret {
             let field = "spec.kafka.security.credentialsSecret";
@@ -170,7 +212,10 @@ impl Reader<'_> {
         if let Some(secret) = &security.client_certificate_secret {
             let field = "spec.kafka.security.clientCertificateSecret";
             let certificate = self.text(&secret.name, &secret.certificate_key, field).await?;
-            credentials.certificate = Some((certificate, self.text(&secret.name, &secret.private_key_key, field).await?));
+            credentials.certificate = Some((
+                certificate,
+                self.text(&secret.name, &secret.private_key_key, field).await?,
+            ));
         }
         if let Some(secret) = &security.ca_secret {
             credentials.authority = Some(self.key(secret, "spec.kafka.security.caSecret").await?);
@@ -179,7 +224,11 @@ impl Reader<'_> {
     }
 
     fn digest(&self) -> String {
-        let text: String = self.versions.iter().map(|(name, version)| format!("{name}={version};")).collect();
+        let text: String = self
+            .versions
+            .iter()
+            .map(|(name, version)| format!("{name}={version};"))
+            .collect();
         blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
     }
 }

@@ -21,10 +21,14 @@ pub enum StoreError {
     #[error("the URL of the result store is malformed; correct the Secret that spec.results.postgres.secret names")]
     Url,
     /// It did not answer.
-    #[error("the result store cannot be reached: {0}; check the Secret that spec.results.postgres.secret names, the network and the server")]
+    #[error(
+        "the result store cannot be reached: {0}; check the Secret that spec.results.postgres.secret names, the network and the server"
+    )]
     Unavailable(String),
     /// It refused.
-    #[error("the result store refused: {0}; grant the operator SELECT on all tables, UPDATE on pipelines and INSERT on promotions")]
+    #[error(
+        "the result store refused: {0}; grant the operator SELECT on all tables, UPDATE on pipelines and INSERT on promotions"
+    )]
     Refused(String),
 }
 
@@ -92,7 +96,9 @@ impl StorePool {
     /// # Errors
     /// Where the URL is malformed.
     pub fn get(&self, url: &Credential, schema: &str) -> Result<Store, StoreError> {
-        let digest = blake3::hash(format!("{schema}\n{}", url.expose()).as_bytes()).to_hex().to_string();
+        let digest = blake3::hash(format!("{schema}\n{}", url.expose()).as_bytes())
+            .to_hex()
+            .to_string();
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         pools.retain(|_, (_, used)| now.duration_since(*used) < IDLE_LIMIT);
@@ -101,7 +107,9 @@ impl StorePool {
             return Ok(Store { pool: pool.clone() });
         }
         let options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::Url)?;
-        let options = options.application_name("assay-operator").options([("search_path", schema)]);
+        let options = options
+            .application_name("assay-operator")
+            .options([("search_path", schema)]);
         let pool = PgPoolOptions::new()
             .max_connections(2)
             .acquire_timeout(CALL_LIMIT)
@@ -125,7 +133,10 @@ impl Store {
     pub async fn view(&self, pipeline: &str) -> Result<StoreView, StoreError> {
         match self.read(pipeline).await {
             Ok(view) => Ok(view),
-            Err(error) if is_missing_table(&error) => Ok(StoreView { schema_missing: true, ..StoreView::default() }),
+            Err(error) if is_missing_table(&error) => Ok(StoreView {
+                schema_missing: true,
+                ..StoreView::default()
+            }),
             Err(error) => Err(sort(&error)),
         }
     }
@@ -136,14 +147,22 @@ impl Store {
                 .bind(pipeline)
                 .fetch_optional(&self.pool)
                 .await?;
-        let Some((live, generation)) = live else { return Ok(StoreView::default()) };
+        let Some((live, generation)) = live else {
+            return Ok(StoreView::default());
+        };
         let mut revisions = self.revisions(pipeline).await?;
         self.progress(pipeline, &mut revisions).await?;
         let scores = match &live {
             Some(revision) => self.scores(pipeline, revision).await?,
             None => Scores::default(),
         };
-        Ok(StoreView { schema_missing: false, live, generation, revisions, scores })
+        Ok(StoreView {
+            schema_missing: false,
+            live,
+            generation,
+            revisions,
+            scores,
+        })
     }
 
     async fn revisions(&self, pipeline: &str) -> Result<BTreeMap<String, StoredRevision>, sqlx::Error> {
@@ -155,12 +174,25 @@ impl Store {
         .await?;
         let revision = |(id, settings, semantics, topic_identity, partitions)| {
             let engine_semantics = u32::try_from(semantics).unwrap_or_default();
-            (id, StoredRevision { settings, engine_semantics, topic_identity, partitions, progress: BTreeMap::new() })
+            (
+                id,
+                StoredRevision {
+                    settings,
+                    engine_semantics,
+                    topic_identity,
+                    partitions,
+                    progress: BTreeMap::new(),
+                },
+            )
         };
         Ok(rows.into_iter().map(revision).collect())
     }
 
-    async fn progress(&self, pipeline: &str, revisions: &mut BTreeMap<String, StoredRevision>) -> Result<(), sqlx::Error> {
+    async fn progress(
+        &self,
+        pipeline: &str,
+        revisions: &mut BTreeMap<String, StoredRevision>,
+    ) -> Result<(), sqlx::Error> {
         let rows: Vec<(String, i32, i64, i64, i64, Option<i64>)> = sqlx::query_as(
             r#"SELECT revision, "partition", start_offset, live_from_offset, next_offset, watermark_us FROM progress WHERE pipeline = $1"#,
         )
@@ -169,7 +201,12 @@ impl Store {
         .await?;
         for (id, partition, start_offset, live_from_offset, next_offset, watermark_us) in rows {
             if let Some(revision) = revisions.get_mut(&id) {
-                let progress = StoredProgress { start_offset, live_from_offset, next_offset, watermark_us };
+                let progress = StoredProgress {
+                    start_offset,
+                    live_from_offset,
+                    next_offset,
+                    watermark_us,
+                };
                 revision.progress.insert(partition, progress);
             }
         }
@@ -196,7 +233,14 @@ impl Store {
     ///
     /// # Errors
     /// Where the store does not answer or refuses.
-    pub async fn promote(&self, pipeline: &str, revision: &str, generation: i64, actor: &str, evidence: &str) -> Result<Option<i64>, StoreError> {
+    pub async fn promote(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        generation: i64,
+        actor: &str,
+        evidence: &str,
+    ) -> Result<Option<i64>, StoreError> {
         let promoted: Option<(i64,)> = sqlx::query_as(
             "WITH flipped AS (UPDATE pipelines SET live_revision = $2, live_generation = live_generation + 1 \
              WHERE pipeline = $1 AND live_generation = $3 AND live_revision IS DISTINCT FROM $2 RETURNING live_generation) \

@@ -48,7 +48,12 @@ impl Connection {
         if let Some(security) = &spec.security {
             secure(&mut settings, security, credentials);
         }
-        Self { settings: settings.into_iter().map(|(key, value)| (key, SecretValue(value))).collect() }
+        Self {
+            settings: settings
+                .into_iter()
+                .map(|(key, value)| (key, SecretValue(value)))
+                .collect(),
+        }
     }
 
     /// Names the connection without showing it: equal connections share one handle.
@@ -92,7 +97,9 @@ fn secure(settings: &mut BTreeMap<String, String>, security: &SecuritySpec, cred
         set("sasl.mechanism", mechanism.as_str());
     }
     if let Some((user, password)) = &credentials.login {
-        let oidc = security.mechanism.is_some_and(|mechanism| mechanism.as_str() == "OAUTHBEARER");
+        let oidc = security
+            .mechanism
+            .is_some_and(|mechanism| mechanism.as_str() == "OAUTHBEARER");
         let keys = if oidc {
             ["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret"]
         } else {
@@ -127,7 +134,10 @@ mod tests {
 
     #[test]
     fn a_password_reaches_the_client_and_nothing_else() {
-        let credentials = KafkaCredentials { login: Some(("me".into(), "hunter2".into())), ..KafkaCredentials::default() };
+        let credentials = KafkaCredentials {
+            login: Some(("me".into(), "hunter2".into())),
+            ..KafkaCredentials::default()
+        };
         let connection = Connection::new(&spec(), &credentials);
         assert_eq!(connection.client_config().get("sasl.password"), Some("hunter2"));
         assert!(!format!("{connection:?} {credentials:?} {}", connection.digest()).contains("hunter2"));
@@ -137,7 +147,14 @@ mod tests {
     fn equal_connections_share_a_digest_and_another_password_does_not() {
         let with = |password: &str| {
             let login = Some(("me".to_owned(), password.to_owned()));
-            Connection::new(&spec(), &KafkaCredentials { login, ..KafkaCredentials::default() }).digest()
+            Connection::new(
+                &spec(),
+                &KafkaCredentials {
+                    login,
+                    ..KafkaCredentials::default()
+                },
+            )
+            .digest()
         };
         assert_eq!(with("a"), with("a"));
         assert_ne!(with("a"), with("b"));

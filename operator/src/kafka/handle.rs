@@ -45,13 +45,21 @@ impl KafkaError {
     /// Sorts an error code of librdkafka.
     pub(super) fn from_code(code: RDKafkaErrorCode, reason: &str) -> Self {
         use RDKafkaErrorCode as Code;
-        let reason = if reason.is_empty() { code.to_string() } else { reason.to_owned() };
+        let reason = if reason.is_empty() {
+            code.to_string()
+        } else {
+            reason.to_owned()
+        };
         match code {
-            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => Self::Denied(reason),
-            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Self::LoginRefused(reason),
-            Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve => {
-                Self::Unreachable(reason)
+            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                Self::Denied(reason)
             }
+            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Self::LoginRefused(reason),
+            Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve => Self::Unreachable(reason),
             _ => Self::Refused(reason),
         }
     }
@@ -131,10 +139,11 @@ impl KafkaHandle {
     /// Where Kafka does not answer or denies the description.
     pub async fn topic(self: &Arc<Self>, name: &str) -> Result<Option<TopicFound>, KafkaError> {
         let (handle, topic) = (Arc::clone(self), name.to_owned());
-        let described = blocking(move || {
-            kafka_admin::describe_topic(handle.admin.inner().native_ptr(), &topic, CALL_LIMIT)
-        });
-        let Some(description) = described.await? else { return Ok(None) };
+        let described =
+            blocking(move || kafka_admin::describe_topic(handle.admin.inner().native_ptr(), &topic, CALL_LIMIT));
+        let Some(description) = described.await? else {
+            return Ok(None);
+        };
         let settings = self.settings(&ResourceSpecifier::Topic(name)).await;
         Ok(Some(TopicFound { description, settings }))
     }
@@ -148,16 +157,29 @@ impl KafkaHandle {
 
     /// A broker's id, from metadata that the client holds already.
     fn any_broker(&self) -> Option<i32> {
-        let metadata = self.consumer.client().fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(2)).ok()?;
+        let metadata = self
+            .consumer
+            .client()
+            .fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(2))
+            .ok()?;
         metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id)
     }
 
     async fn settings(&self, resource: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, String>, KafkaError> {
-        let answers = self.admin.describe_configs([resource], &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        let answers = self
+            .admin
+            .describe_configs([resource], &options())
+            .await
+            .map_err(|e| KafkaError::from_client(&e))?;
         let mut settings = BTreeMap::new();
         for answer in answers {
             let resource = answer.map_err(|code| KafkaError::from_code(code, ""))?;
-            settings.extend(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+            settings.extend(
+                resource
+                    .entries
+                    .into_iter()
+                    .filter_map(|entry| Some((entry.name, entry.value?))),
+            );
         }
         Ok(settings)
     }
@@ -177,7 +199,11 @@ impl KafkaHandle {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let answers = self.admin.create_topics([&topic], &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        let answers = self
+            .admin
+            .create_topics([&topic], &options())
+            .await
+            .map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
             Err((_, code)) => Err(KafkaError::from_code(code, "")),
@@ -188,7 +214,11 @@ impl KafkaHandle {
     ///
     /// # Errors
     /// Where Kafka refuses.
-    pub async fn alter_topic(self: &Arc<Self>, name: &str, settings: &BTreeMap<String, String>) -> Result<(), KafkaError> {
+    pub async fn alter_topic(
+        self: &Arc<Self>,
+        name: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<(), KafkaError> {
         let (handle, topic) = (Arc::clone(self), name.to_owned());
         let settings: Vec<(String, String)> = settings.clone().into_iter().collect();
         blocking(move || {
@@ -202,7 +232,11 @@ impl KafkaHandle {
     /// # Errors
     /// Where Kafka refuses.
     pub async fn delete_topic(&self, name: &str) -> Result<(), KafkaError> {
-        let answers = self.admin.delete_topics(&[name], &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        let answers = self
+            .admin
+            .delete_topics(&[name], &options())
+            .await
+            .map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(()),
             Err((_, code)) => Err(KafkaError::from_code(code, "")),
@@ -214,7 +248,11 @@ impl KafkaHandle {
     /// # Errors
     /// Where Kafka refuses one.
     pub async fn delete_groups(&self, groups: &[&str]) -> Result<(), KafkaError> {
-        let answers = self.admin.delete_groups(groups, &options()).await.map_err(|e| KafkaError::from_client(&e))?;
+        let answers = self
+            .admin
+            .delete_groups(groups, &options())
+            .await
+            .map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => Ok(()),
             Err((group, code)) => Err(KafkaError::from_code(code, &format!("group {group}: {code}"))),
@@ -234,8 +272,14 @@ impl KafkaHandle {
         let found = blocking(move || handle.read_bounds(&asked)).await?;
         let now = Instant::now();
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.bounds.extend(found.into_iter().map(|(topic, bounds)| (topic, (now, bounds))));
-        Ok(watched.bounds.get(topic).map(|(_, bounds)| bounds.clone()).unwrap_or_default())
+        watched
+            .bounds
+            .extend(found.into_iter().map(|(topic, bounds)| (topic, (now, bounds))));
+        Ok(watched
+            .bounds
+            .get(topic)
+            .map(|(_, bounds)| bounds.clone())
+            .unwrap_or_default())
     }
 
     /// Notes that somebody asks; gives an answer that is fresh enough.
@@ -249,8 +293,14 @@ impl KafkaHandle {
     /// Topics that were asked about lately.
     fn watched_topics(&self) -> BTreeMap<String, i32> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.topics.retain(|_, (_, asked)| asked.elapsed() < super::pool::IDLE_LIMIT);
-        watched.topics.iter().map(|(topic, (partitions, _))| (topic.clone(), *partitions)).collect()
+        watched
+            .topics
+            .retain(|_, (_, asked)| asked.elapsed() < super::pool::IDLE_LIMIT);
+        watched
+            .topics
+            .iter()
+            .map(|(topic, (partitions, _))| (topic.clone(), *partitions))
+            .collect()
     }
 
     fn read_bounds(&self, topics: &BTreeMap<String, i32>) -> Result<BTreeMap<String, Bounds>, KafkaError> {
@@ -259,7 +309,10 @@ impl KafkaHandle {
         let mut bounds: BTreeMap<String, Bounds> = topics.keys().map(|topic| (topic.clone(), Bounds::new())).collect();
         for ((topic, partition), start) in starts {
             if let Some(&end) = ends.get(&(topic.clone(), partition)) {
-                bounds.entry(topic).or_default().insert(partition, LogBounds { start, end });
+                bounds
+                    .entry(topic)
+                    .or_default()
+                    .insert(partition, LogBounds { start, end });
             }
         }
         Ok(bounds)
@@ -269,15 +322,27 @@ impl KafkaHandle {
     ///
     /// # Errors
     /// Where Kafka does not answer.
-    pub async fn offsets(self: &Arc<Self>, topic: &str, partitions: i32, question: OffsetQuestion) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    pub async fn offsets(
+        self: &Arc<Self>,
+        topic: &str,
+        partitions: i32,
+        question: OffsetQuestion,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
         let handle = Arc::clone(self);
         let topics = BTreeMap::from([(topic.to_owned(), partitions)]);
         let found = blocking(move || handle.read_offsets(&topics, question)).await?;
-        Ok(found.into_iter().map(|((_, partition), offset)| (partition, offset)).collect())
+        Ok(found
+            .into_iter()
+            .map(|((_, partition), offset)| (partition, offset))
+            .collect())
     }
 
     /// Each element is checked by itself: one unknown partition must not hide the others, nor pass as zero.
-    fn read_offsets(&self, topics: &BTreeMap<String, i32>, question: OffsetQuestion) -> Result<BTreeMap<(String, i32), i64>, KafkaError> {
+    fn read_offsets(
+        &self,
+        topics: &BTreeMap<String, i32>,
+        question: OffsetQuestion,
+    ) -> Result<BTreeMap<(String, i32), i64>, KafkaError> {
         let asked = match question {
             OffsetQuestion::Start => Offset::Beginning,
             OffsetQuestion::End => Offset::End,
@@ -286,13 +351,19 @@ impl KafkaHandle {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in topics {
             for partition in 0..*partitions {
-                list.add_partition_offset(topic, partition, asked).map_err(|e| KafkaError::from_client(&e))?;
+                list.add_partition_offset(topic, partition, asked)
+                    .map_err(|e| KafkaError::from_client(&e))?;
             }
         }
-        let answer = self.consumer.offsets_for_times(list, CALL_LIMIT).map_err(|e| KafkaError::from_client(&e))?;
+        let answer = self
+            .consumer
+            .offsets_for_times(list, CALL_LIMIT)
+            .map_err(|e| KafkaError::from_client(&e))?;
         let elements = answer.elements();
         let known = elements.iter().filter(|element| element.error().is_ok());
-        Ok(known.filter_map(|e| Some(((e.topic().to_owned(), e.partition()), offset_of(e.offset())?))).collect())
+        Ok(known
+            .filter_map(|e| Some(((e.topic().to_owned(), e.partition()), offset_of(e.offset())?)))
+            .collect())
     }
 }
 
@@ -305,10 +376,16 @@ fn offset_of(offset: Offset) -> Option<i64> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(CALL_LIMIT)).operation_timeout(Some(CALL_LIMIT))
+    AdminOptions::new()
+        .request_timeout(Some(CALL_LIMIT))
+        .operation_timeout(Some(CALL_LIMIT))
 }
 
 /// Runs a blocking call off the runtime.
-async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static) -> Result<T, KafkaError> {
-    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(KafkaError::Internal(error.to_string())))
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, KafkaError> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .unwrap_or_else(|error| Err(KafkaError::Internal(error.to_string())))
 }

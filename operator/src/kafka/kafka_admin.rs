@@ -64,26 +64,39 @@ pub(super) fn describe_topic(
         unsafe { sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()) },
         sys::rd_kafka_TopicCollection_destroy,
     )?;
-    let event = call(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout, |options, queue| {
-        // SAFETY: all four pointers are alive; the call copies what it keeps.
-        unsafe { sys::rd_kafka_DescribeTopics(client, topics.pointer, options, queue) }
-    })?;
+    let event = call(
+        client,
+        sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        timeout,
+        |options, queue| {
+            // SAFETY: all four pointers are alive; the call copies what it keeps.
+            unsafe { sys::rd_kafka_DescribeTopics(client, topics.pointer, options, queue) }
+        },
+    )?;
     let mut count = 0;
     // SAFETY: the event is of the matching type, as `call` saw it answered without error; a mismatch gives null, checked next.
     let result = unsafe { sys::rd_kafka_event_DescribeTopics_result(event.pointer) };
     if result.is_null() {
-        return Err(KafkaError::Internal("DescribeTopics gave another kind of answer".to_owned()));
+        return Err(KafkaError::Internal(
+            "DescribeTopics gave another kind of answer".to_owned(),
+        ));
     }
     // SAFETY: `result` belongs to the event, which is alive; the array holds `count` valid pointers.
     let description = unsafe {
         let array = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         if count == 0 { ptr::null() } else { *array }
     };
-    if description.is_null() { Ok(None) } else { read_description(description) }
+    if description.is_null() {
+        Ok(None)
+    } else {
+        read_description(description)
+    }
 }
 
 /// Copies a description that belongs to a living event.
-fn read_description(description: *const sys::rd_kafka_TopicDescription_t) -> Result<Option<TopicDescription>, KafkaError> {
+fn read_description(
+    description: *const sys::rd_kafka_TopicDescription_t,
+) -> Result<Option<TopicDescription>, KafkaError> {
     // SAFETY: the description belongs to an event that the caller keeps alive; every pointer below hangs on it and is copied here.
     unsafe {
         let error = sys::rd_kafka_TopicDescription_error(description);
@@ -93,10 +106,15 @@ fn read_description(description: *const sys::rd_kafka_TopicDescription_t) -> Res
                 return Ok(None);
             }
             if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Err(KafkaError::from_code(code.into(), &copy(sys::rd_kafka_error_string(error))));
+                return Err(KafkaError::from_code(
+                    code.into(),
+                    &copy(sys::rd_kafka_error_string(error)),
+                ));
             }
         }
-        let id = copy(sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(description)));
+        let id = copy(sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(
+            description,
+        )));
         let mut count = 0;
         let array = sys::rd_kafka_TopicDescription_partitions(description, &raw mut count);
         let mut replication = usize::MAX;
@@ -123,7 +141,9 @@ pub(super) fn alter_topic_configs(
     let name = text(topic)?;
     // SAFETY: `name` is a valid C string, copied by the call.
     let resource = Owned::new(
-        unsafe { sys::rd_kafka_ConfigResource_new(sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name.as_ptr()) },
+        unsafe {
+            sys::rd_kafka_ConfigResource_new(sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name.as_ptr())
+        },
         sys::rd_kafka_ConfigResource_destroy,
     )?;
     for (key, value) in settings {
@@ -141,7 +161,9 @@ pub(super) fn alter_topic_configs(
     unsafe {
         let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(event.pointer);
         if result.is_null() {
-            return Err(KafkaError::Internal("IncrementalAlterConfigs gave another kind of answer".to_owned()));
+            return Err(KafkaError::Internal(
+                "IncrementalAlterConfigs gave another kind of answer".to_owned(),
+            ));
         }
         let mut count = 0;
         let array = sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &raw mut count);
@@ -168,7 +190,9 @@ fn add_setting(resource: &Owned<sys::rd_kafka_ConfigResource_t>, key: &str, valu
     }
     let error = Owned::new(error, sys::rd_kafka_error_destroy)?;
     // SAFETY: the error is alive until the end of the function; its text is copied.
-    Err(KafkaError::Internal(unsafe { copy(sys::rd_kafka_error_string(error.pointer)) }))
+    Err(KafkaError::Internal(unsafe {
+        copy(sys::rd_kafka_error_string(error.pointer))
+    }))
 }
 
 /// Sends one admin request and waits for its answer on a queue of its own.
@@ -181,7 +205,10 @@ fn call(
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive; both results are owned from here on.
     let queue = Owned::new(unsafe { sys::rd_kafka_queue_new(client) }, sys::rd_kafka_queue_destroy)?;
-    let options = Owned::new(unsafe { sys::rd_kafka_AdminOptions_new(client, operation) }, sys::rd_kafka_AdminOptions_destroy)?;
+    let options = Owned::new(
+        unsafe { sys::rd_kafka_AdminOptions_new(client, operation) },
+        sys::rd_kafka_AdminOptions_destroy,
+    )?;
     let mut reason = [0 as c_char; 512];
     // SAFETY: the options are alive and `reason` is writable for the length given.
     unsafe {
@@ -197,7 +224,10 @@ fn call(
     let event = Owned::new(event, sys::rd_kafka_event_destroy)?;
     // SAFETY: the event is alive; its text is copied.
     let (code, reason) = unsafe {
-        (sys::rd_kafka_event_error(event.pointer), copy(sys::rd_kafka_event_error_string(event.pointer)))
+        (
+            sys::rd_kafka_event_error(event.pointer),
+            copy(sys::rd_kafka_event_error_string(event.pointer)),
+        )
     };
     if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Ok(event);

@@ -84,18 +84,32 @@ pub fn decide(input: &RolloutInput<'_>) -> Rollout {
     } else {
         takeover(input, &name, by_hand)
     };
-    Rollout { wanted, is_new, run, promote, state }
+    Rollout {
+        wanted,
+        is_new,
+        run,
+        promote,
+        state,
+    }
 }
 
 /// The wanted instance, whether it is new, and whether a person named it.
 fn wanted(input: &RolloutInput<'_>) -> (RevisionId, bool, bool) {
-    let named = input.promote.filter(|name| input.known.contains_key(*name)).and_then(|name| name.parse().ok());
+    let named = input
+        .promote
+        .filter(|name| input.known.contains_key(*name))
+        .and_then(|name| name.parse().ok());
     if let Some(named) = named {
         return (named, false, true);
     }
     let hash = input.inputs.hash();
-    let instances = input.known.iter().filter_map(|(name, known)| Some((name.parse::<RevisionId>().ok()?, known)));
-    let latest = instances.filter(|(id, _)| id.hash() == hash).max_by_key(|(id, _)| id.ordinal());
+    let instances = input
+        .known
+        .iter()
+        .filter_map(|(name, known)| Some((name.parse::<RevisionId>().ok()?, known)));
+    let latest = instances
+        .filter(|(id, _)| id.hash() == hash)
+        .max_by_key(|(id, _)| id.ordinal());
     match latest {
         None => (input.inputs.id(1), true, false),
         Some((id, known)) if is_resumable(known, input.bounds) => (id, false, false),
@@ -106,7 +120,9 @@ fn wanted(input: &RolloutInput<'_>) -> (RevisionId, bool, bool) {
 /// Whether everything the instance has still to read is in the log. A partition whose bounds are unknown does not speak against it.
 fn is_resumable(known: &Known, bounds: &Bounds) -> bool {
     known.progress.iter().all(|(partition, progress)| {
-        bounds.get(partition).is_none_or(|log| log.start <= progress.next_offset && progress.next_offset <= log.end)
+        bounds
+            .get(partition)
+            .is_none_or(|log| log.start <= progress.next_offset && progress.next_offset <= log.end)
     })
 }
 
@@ -132,7 +148,9 @@ fn takeover(input: &RolloutInput<'_>, name: &str, by_hand: bool) -> (RolloutStat
 #[must_use]
 pub fn is_caught_up(candidate: &Known, live: &Known) -> bool {
     live.progress.iter().all(|(partition, live)| {
-        let Some(candidate) = candidate.progress.get(partition) else { return false };
+        let Some(candidate) = candidate.progress.get(partition) else {
+            return false;
+        };
         let near = match (candidate.watermark_us, live.watermark_us) {
             (_, None) => true,
             (Some(candidate), Some(live)) => candidate >= live - CAUGHT_UP_WITHIN_US,
@@ -146,11 +164,19 @@ pub fn is_caught_up(candidate: &Known, live: &Known) -> bool {
 ///
 /// `None` where a partition is unknown: a guess would never be mended.
 #[must_use]
-pub fn start_offsets(partitions: i32, bounds: &Bounds, at_history: &BTreeMap<i32, i64>) -> Option<Vec<InstanceOffsets>> {
+pub fn start_offsets(
+    partitions: i32,
+    bounds: &Bounds,
+    at_history: &BTreeMap<i32, i64>,
+) -> Option<Vec<InstanceOffsets>> {
     let resolve = |partition: i32| {
         let log = bounds.get(&partition)?;
         let start = at_history.get(&partition).copied().unwrap_or(log.end);
-        Some(InstanceOffsets { partition, start_offset: start.clamp(log.start, log.end), live_from_offset: log.end })
+        Some(InstanceOffsets {
+            partition,
+            start_offset: start.clamp(log.start, log.end),
+            live_from_offset: log.end,
+        })
     };
     (0..partitions).map(resolve).collect()
 }
@@ -164,7 +190,11 @@ pub fn instance_of(instance: RevisionInstance, progress: &BTreeMap<i32, StoredPr
         live_from_offset: row.live_from_offset,
     });
     let offsets: Vec<InstanceOffsets> = stored.collect();
-    if offsets.is_empty() { instance } else { RevisionInstance { offsets, ..instance } }
+    if offsets.is_empty() {
+        instance
+    } else {
+        RevisionInstance { offsets, ..instance }
+    }
 }
 
 #[cfg(test)]

@@ -63,10 +63,21 @@ pub struct Sample {
 impl Sample {
     /// Sums where every partition is known.
     #[must_use]
-    pub fn take(at: Instant, partitions: i32, bounds: &Bounds, progress: &BTreeMap<i32, StoredProgress>) -> Option<Self> {
+    pub fn take(
+        at: Instant,
+        partitions: i32,
+        bounds: &Bounds,
+        progress: &BTreeMap<i32, StoredProgress>,
+    ) -> Option<Self> {
         let ends: Option<i64> = (0..partitions).map(|p| bounds.get(&p).map(|log| log.end)).sum();
-        let progress: Option<i64> = (0..partitions).map(|p| progress.get(&p).map(|row| row.next_offset)).sum();
-        Some(Self { at, ends: ends?, progress: progress? })
+        let progress: Option<i64> = (0..partitions)
+            .map(|p| progress.get(&p).map(|row| row.next_offset))
+            .sum();
+        Some(Self {
+            at,
+            ends: ends?,
+            progress: progress?,
+        })
     }
 }
 
@@ -87,7 +98,10 @@ pub fn rates(before: &Sample, now: &Sample) -> Option<Rates> {
     if seconds < 1.0 || arrived < 0 || drained < 0 {
         return None;
     }
-    Some(Rates { arrival: per_second(arrived, seconds), drain: per_second(drained, seconds) })
+    Some(Rates {
+        arrival: per_second(arrived, seconds),
+        drain: per_second(drained, seconds),
+    })
 }
 
 /// Counts of records between two samples are far below 2^52.
@@ -141,8 +155,15 @@ pub enum Headroom {
 /// Retention less the age of the oldest unread record. That age is taken from the watermark, which no unread record is older than by
 /// more than the lateness; where nothing waits, the whole retention is left.
 #[must_use]
-pub fn headroom(retention_ms: Option<i64>, now_ms: i64, lag: &Lag, progress: &BTreeMap<i32, StoredProgress>) -> Headroom {
-    let Some(retention_ms) = retention_ms else { return Headroom::Unknown };
+pub fn headroom(
+    retention_ms: Option<i64>,
+    now_ms: i64,
+    lag: &Lag,
+    progress: &BTreeMap<i32, StoredProgress>,
+) -> Headroom {
+    let Some(retention_ms) = retention_ms else {
+        return Headroom::Unknown;
+    };
     if retention_ms < 0 {
         return Headroom::Unlimited;
     }
@@ -150,7 +171,9 @@ pub fn headroom(retention_ms: Option<i64>, now_ms: i64, lag: &Lag, progress: &BT
         return Headroom::Unknown;
     }
     let waiting = lag.known.iter().filter(|(_, records)| **records > 0);
-    let ages: Option<Vec<i64>> = waiting.map(|(p, _)| Some(now_ms - progress.get(p)?.watermark_us? / 1000)).collect();
+    let ages: Option<Vec<i64>> = waiting
+        .map(|(p, _)| Some(now_ms - progress.get(p)?.watermark_us? / 1000))
+        .collect();
     match ages {
         Some(ages) => Headroom::Millis((retention_ms - ages.into_iter().max().unwrap_or(0).max(0)).max(0)),
         None => Headroom::Unknown,

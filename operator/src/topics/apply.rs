@@ -14,7 +14,9 @@ pub async fn apply(kafka: &Arc<KafkaHandle>, plan: &TopicPlan) -> Result<bool, K
     match &plan.action {
         None => return Ok(false),
         Some(TopicAction::Create) => {
-            kafka.create_topic(&wish.name, wish.partitions, wish.replication_factor, &wish.settings).await?;
+            kafka
+                .create_topic(&wish.name, wish.partitions, wish.replication_factor, &wish.settings)
+                .await?;
         }
         Some(TopicAction::Set(settings)) => kafka.alter_topic(&wish.name, settings).await?,
     }

@@ -35,11 +35,20 @@ pub enum Standing {
 /// The standing of `own` among all other claims on the same topic; claims of pipelines that are being deleted are not among them.
 #[must_use]
 pub fn standing(own: &Claim, others: &[Claim]) -> Standing {
-    let older = others.iter().filter(|other| other.wish.name == own.wish.name && other.age < own.age);
-    let Some(owner) = older.min_by(|a, b| a.age.cmp(&b.age)) else { return Standing::Owner };
+    let older = others
+        .iter()
+        .filter(|other| other.wish.name == own.wish.name && other.age < own.age);
+    let Some(owner) = older.min_by(|a, b| a.age.cmp(&b.age)) else {
+        return Standing::Owner;
+    };
     match own.wish.difference(&owner.wish) {
-        None => Standing::Shares { owner: owner.pipeline.clone() },
-        Some(difference) => Standing::Conflicts { owner: owner.pipeline.clone(), difference },
+        None => Standing::Shares {
+            owner: owner.pipeline.clone(),
+        },
+        Some(difference) => Standing::Conflicts {
+            owner: owner.pipeline.clone(),
+            difference,
+        },
     }
 }
 
@@ -48,8 +57,16 @@ mod tests {
     use super::*;
 
     fn claim(pipeline: &str, age: i64, partitions: i32) -> Claim {
-        let wish = TopicWish { name: "raw.trades".into(), partitions, ..TopicWish::default() };
-        Claim { pipeline: pipeline.into(), age: (age, pipeline.into()), wish }
+        let wish = TopicWish {
+            name: "raw.trades".into(),
+            partitions,
+            ..TopicWish::default()
+        };
+        Claim {
+            pipeline: pipeline.into(),
+            age: (age, pipeline.into()),
+            wish,
+        }
     }
 
     #[test]
@@ -59,7 +76,10 @@ mod tests {
 
     #[test]
     fn a_newer_one_with_an_equal_wish_shares_it() {
-        assert_eq!(standing(&claim("b", 2, 3), &[claim("a", 1, 3)]), Standing::Shares { owner: "a".into() });
+        assert_eq!(
+            standing(&claim("b", 2, 3), &[claim("a", 1, 3)]),
+            Standing::Shares { owner: "a".into() }
+        );
     }
 
     #[test]

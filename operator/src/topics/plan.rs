@@ -34,7 +34,10 @@ impl TopicWish {
             parts.push(format!("partitions {} against {}", self.partitions, other.partitions));
         }
         if self.replication_factor != other.replication_factor {
-            parts.push(format!("replicationFactor {} against {}", self.replication_factor, other.replication_factor));
+            parts.push(format!(
+                "replicationFactor {} against {}",
+                self.replication_factor, other.replication_factor
+            ));
         }
         if self.settings != other.settings {
             parts.push(format!("config {:?} against {:?}", self.settings, other.settings));
@@ -142,7 +145,12 @@ pub fn plan(wish: &TopicWish, standing: &Standing, found: &Result<Option<TopicFo
     }
     let (state, message, action) = decide(wish, standing, found);
     plan.owner = owner_of(standing);
-    TopicPlan { state, message, action, ..plan }
+    TopicPlan {
+        state,
+        message,
+        action,
+        ..plan
+    }
 }
 
 fn owner_of(standing: &Standing) -> Option<String> {
@@ -156,7 +164,10 @@ type Decision = (TopicState, String, Option<TopicAction>);
 
 fn decide(wish: &TopicWish, standing: &Standing, found: &Result<Option<TopicFound>, KafkaError>) -> Decision {
     if let Standing::Conflicts { owner, difference } = standing {
-        let message = format!("topic {} belongs to pipeline {owner}, which wants it otherwise ({difference}); use the same values or another topic", wish.name);
+        let message = format!(
+            "topic {} belongs to pipeline {owner}, which wants it otherwise ({difference}); use the same values or another topic",
+            wish.name
+        );
         return (TopicState::Conflict, message, None);
     }
     match found {
@@ -171,11 +182,22 @@ fn missing(wish: &TopicWish, standing: &Standing) -> Decision {
     match (wish.management, standing) {
         (Management::Observed, _) => (
             TopicState::Missing,
-            format!("topic {name} does not exist and management is Observed; let its owner create it with {} partitions", wish.partitions),
+            format!(
+                "topic {name} does not exist and management is Observed; let its owner create it with {} partitions",
+                wish.partitions
+            ),
             None,
         ),
-        (Management::Managed, Standing::Owner) => (TopicState::Missing, format!("creating topic {name}"), Some(TopicAction::Create)),
-        (Management::Managed, _) => (TopicState::Missing, format!("waiting for the owner of topic {name} to create it"), None),
+        (Management::Managed, Standing::Owner) => (
+            TopicState::Missing,
+            format!("creating topic {name}"),
+            Some(TopicAction::Create),
+        ),
+        (Management::Managed, _) => (
+            TopicState::Missing,
+            format!("waiting for the owner of topic {name} to create it"),
+            None,
+        ),
     }
 }
 
@@ -186,22 +208,52 @@ fn compare(wish: &TopicWish, standing: &Standing, topic: &TopicFound) -> Decisio
     let settings = match &topic.settings {
         Ok(settings) => settings,
         // Its form is right, so processors may run; whether its settings drift cannot be said.
-        Err(error) if wish.settings.is_empty() => return (TopicState::Ready, format!("settings of topic {} not read: {error}", wish.name), None),
-        Err(error) => return (TopicState::Unknown, format!("settings of topic {} cannot be read: {error}", wish.name), None),
+        Err(error) if wish.settings.is_empty() => {
+            return (
+                TopicState::Ready,
+                format!("settings of topic {} not read: {error}", wish.name),
+                None,
+            );
+        }
+        Err(error) => {
+            return (
+                TopicState::Unknown,
+                format!("settings of topic {} cannot be read: {error}", wish.name),
+                None,
+            );
+        }
     };
     if let Some(policy) = settings.get("cleanup.policy").filter(|policy| *policy != "delete") {
-        let message = format!("topic {} has cleanup.policy={policy}; it must be delete, because compaction loses trades", wish.name);
+        let message = format!(
+            "topic {} has cleanup.policy={policy}; it must be delete, because compaction loses trades",
+            wish.name
+        );
         return (TopicState::Mismatch, message, None);
     }
     let drift = drifted(wish, settings);
     if drift.is_empty() {
         return (TopicState::Ready, String::new(), None);
     }
-    let text = drift.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
+    let text = drift
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     if wish.management == Management::Managed && *standing == Standing::Owner {
-        return (TopicState::Drifted, format!("setting {text} on topic {}", wish.name), Some(TopicAction::Set(drift)));
+        return (
+            TopicState::Drifted,
+            format!("setting {text} on topic {}", wish.name),
+            Some(TopicAction::Set(drift)),
+        );
     }
-    (TopicState::Mismatch, format!("topic {} lacks {text}; let its owner set it, or correct source.config", wish.name), None)
+    (
+        TopicState::Mismatch,
+        format!(
+            "topic {} lacks {text}; let its owner set it, or correct source.config",
+            wish.name
+        ),
+        None,
+    )
 }
 
 /// What no alteration can mend.
@@ -224,7 +276,11 @@ fn form_problem(wish: &TopicWish, topic: &TopicFound) -> Option<String> {
 
 fn drifted(wish: &TopicWish, settings: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let differs = |(key, value): &(&String, &String)| settings.get(*key) != Some(*value);
-    wish.settings.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
+    wish.settings
+        .iter()
+        .filter(differs)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 #[cfg(test)]

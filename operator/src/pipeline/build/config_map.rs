@@ -18,7 +18,10 @@ pub(crate) const REVISION_KEY: &str = "revision.json";
 const HASH_DIGITS: usize = 8;
 
 pub(super) fn build(pipeline: &StrategyPipeline, instance: &RevisionInstance) -> Result<ConfigMap, BuildError> {
-    let failed = |error: serde_json::Error| BuildError { revision: instance.revision.clone(), reason: error.to_string() };
+    let failed = |error: serde_json::Error| BuildError {
+        revision: instance.revision.clone(),
+        reason: error.to_string(),
+    };
     let settings: SettingsSpec = serde_json::from_str(&instance.settings).map_err(failed)?;
     let manifest = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -28,12 +31,19 @@ pub(super) fn build(pipeline: &StrategyPipeline, instance: &RevisionInstance) ->
     });
     let data = BTreeMap::from([
         (PIPELINE_KEY.to_owned(), manifest.to_string()),
-        (REVISION_KEY.to_owned(), serde_json::to_string(instance).map_err(failed)?),
+        (
+            REVISION_KEY.to_owned(),
+            serde_json::to_string(instance).map_err(failed)?,
+        ),
     ]);
     let base = names::revision_name(&instance.name, &instance.revision);
     let name = format!("{base}-{}", digest(&data));
     Ok(ConfigMap {
-        metadata: names::metadata(pipeline, name, names::revision_labels(&instance.name, &instance.revision)),
+        metadata: names::metadata(
+            pipeline,
+            name,
+            names::revision_labels(&instance.name, &instance.revision),
+        ),
         immutable: Some(true),
         data: Some(data),
         ..ConfigMap::default()
@@ -42,7 +52,11 @@ pub(super) fn build(pipeline: &StrategyPipeline, instance: &RevisionInstance) ->
 
 /// Without what only the operator reads: scaling a pipeline must not restart its pods.
 fn what_processors_read(spec: &StrategyPipelineSpec, settings: SettingsSpec) -> StrategyPipelineSpec {
-    let processor = ProcessorSpec { commit: spec.processor.commit.clone(), pod: PodSpec::default(), ..ProcessorSpec::default() };
+    let processor = ProcessorSpec {
+        commit: spec.processor.commit.clone(),
+        pod: PodSpec::default(),
+        ..ProcessorSpec::default()
+    };
     StrategyPipelineSpec {
         settings,
         processor,

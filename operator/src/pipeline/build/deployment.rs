@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use assay_crds::spec::{Migrations, PodSpec as PodExtras, PostgresSpec};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec,
-    Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext,
+    Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -24,7 +24,10 @@ pub(super) fn build(blueprint: &Blueprint<'_>, revision: &RevisionBlueprint, con
     let labels = names::revision_labels(&instance.name, &instance.revision);
     let name = names::revision_name(&instance.name, &instance.revision);
     // No surplus pod: a group with more members than the spec says would move partitions twice.
-    let rolling = RollingUpdateDeployment { max_surge: Some(IntOrString::Int(0)), max_unavailable: Some(IntOrString::Int(1)) };
+    let rolling = RollingUpdateDeployment {
+        max_surge: Some(IntOrString::Int(0)),
+        max_unavailable: Some(IntOrString::Int(1)),
+    };
     Deployment {
         metadata: names::metadata(blueprint.pipeline, name, labels.clone()),
         spec: Some(DeploymentSpec {
@@ -34,7 +37,10 @@ pub(super) fn build(blueprint: &Blueprint<'_>, revision: &RevisionBlueprint, con
                 match_labels: Some(names::selector(&instance.name, Some(&instance.revision))),
                 ..LabelSelector::default()
             },
-            strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".to_owned()), rolling_update: Some(rolling) }),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(rolling),
+            }),
             template: template(blueprint, config_map, labels),
             ..DeploymentSpec::default()
         }),
@@ -49,7 +55,11 @@ fn template(blueprint: &Blueprint<'_>, config_map: &str, labels: BTreeMap<String
     let mut annotations = extras.annotations.clone();
     annotations.insert(names::SECRETS_HASH.to_owned(), blueprint.secrets.to_owned());
     PodTemplateSpec {
-        metadata: Some(ObjectMeta { labels: Some(all_labels), annotations: Some(annotations), ..ObjectMeta::default() }),
+        metadata: Some(ObjectMeta {
+            labels: Some(all_labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
         spec: Some(pod(blueprint, config_map)),
     }
 }
@@ -82,7 +92,10 @@ fn processor(blueprint: &Blueprint<'_>) -> Container {
     let spec = &blueprint.pipeline.spec;
     let extras = &spec.processor.pod;
     let mut env = mounts::environment(spec);
-    env.extend([variable("ASSAY_ADMIN", &format!("0.0.0.0:{ADMIN_PORT}")), variable("ASSAY_DRAIN_SECONDS", &DRAIN_SECONDS.to_string())]);
+    env.extend([
+        variable("ASSAY_ADMIN", &format!("0.0.0.0:{ADMIN_PORT}")),
+        variable("ASSAY_DRAIN_SECONDS", &DRAIN_SECONDS.to_string()),
+    ]);
     env.extend(extras.env.iter().cloned());
     let mut volume_mounts = mounts::volume_mounts(spec);
     volume_mounts.extend(extras.volume_mounts.iter().cloned());
@@ -90,7 +103,11 @@ fn processor(blueprint: &Blueprint<'_>) -> Container {
         args: Some(vec!["run".to_owned()]),
         env: Some(env),
         volume_mounts: Some(volume_mounts),
-        ports: Some(vec![ContainerPort { name: Some("metrics".to_owned()), container_port: ADMIN_PORT, ..ContainerPort::default() }]),
+        ports: Some(vec![ContainerPort {
+            name: Some("metrics".to_owned()),
+            container_port: ADMIN_PORT,
+            ..ContainerPort::default()
+        }]),
         resources: Some(spec.processor.resources.clone().unwrap_or_else(default_resources)),
         // Long enough for a slow first connection; afterwards the poll thread must move.
         startup_probe: Some(probe("/livez", 2, 30)),
@@ -102,15 +119,27 @@ fn processor(blueprint: &Blueprint<'_>) -> Container {
 
 /// Brings the tables up to date before the processor starts; an advisory lock lets one pod do it while the others wait.
 fn migrate(blueprint: &Blueprint<'_>) -> Option<Container> {
-    let PostgresSpec { secret, schema, migrations, admin_secret } = &blueprint.pipeline.spec.results.postgres;
+    let PostgresSpec {
+        secret,
+        schema,
+        migrations,
+        admin_secret,
+    } = &blueprint.pipeline.spec.results.postgres;
     if *migrations == Migrations::External {
         return None;
     }
     let secret = admin_secret.as_ref().unwrap_or(secret);
-    let reference = SecretKeySelector { name: secret.name.clone(), key: secret.key.clone(), optional: None };
+    let reference = SecretKeySelector {
+        name: secret.name.clone(),
+        key: secret.key.clone(),
+        optional: None,
+    };
     let url = EnvVar {
         name: "ASSAY_POSTGRES_URL".to_owned(),
-        value_from: Some(EnvVarSource { secret_key_ref: Some(reference), ..EnvVarSource::default() }),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(reference),
+            ..EnvVarSource::default()
+        }),
         value: None,
     };
     Some(Container {
@@ -122,7 +151,13 @@ fn migrate(blueprint: &Blueprint<'_>) -> Option<Container> {
 }
 
 fn container(name: &str, blueprint: &Blueprint<'_>, extras: &PodExtras) -> Container {
-    let image = blueprint.pipeline.spec.processor.image.as_deref().unwrap_or(blueprint.default_image);
+    let image = blueprint
+        .pipeline
+        .spec
+        .processor
+        .image
+        .as_deref()
+        .unwrap_or(blueprint.default_image);
     Container {
         name: name.to_owned(),
         image: Some(image.to_owned()),
@@ -138,7 +173,10 @@ fn pod_security() -> PodSecurityContext {
         run_as_user: Some(65_532),
         run_as_group: Some(65_532),
         fs_group: Some(65_532),
-        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            localhost_profile: None,
+        }),
         ..PodSecurityContext::default()
     }
 }
@@ -147,13 +185,21 @@ fn container_security() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
-        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
         ..SecurityContext::default()
     }
 }
 
 fn quantities(pairs: &[(&str, &str)]) -> Option<BTreeMap<String, Quantity>> {
-    Some(pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect())
+    Some(
+        pairs
+            .iter()
+            .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned())))
+            .collect(),
+    )
 }
 
 /// No CPU limit: throttling would only add lag.
@@ -187,7 +233,11 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
 }
 
 fn variable(name: &str, value: &str) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    }
 }
 
 fn some<T: Clone>(list: &[T]) -> Option<Vec<T>> {

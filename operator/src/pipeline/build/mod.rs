@@ -71,12 +71,21 @@ pub struct BuildError {
 /// # Errors
 /// Where a revision's stored settings cannot be read.
 pub fn build(blueprint: &Blueprint<'_>) -> Result<Resources, BuildError> {
-    let Blueprint { pipeline, revisions, secrets: _, default_image: _ } = blueprint;
+    let Blueprint {
+        pipeline,
+        revisions,
+        secrets: _,
+        default_image: _,
+    } = blueprint;
     let mut config_maps = Vec::new();
     let mut deployments = Vec::new();
     for revision in revisions {
         let config_map = config_map::build(pipeline, &revision.instance)?;
-        deployments.push(deployment::build(blueprint, revision, config_map.metadata.name.as_deref().unwrap_or_default()));
+        deployments.push(deployment::build(
+            blueprint,
+            revision,
+            config_map.metadata.name.as_deref().unwrap_or_default(),
+        ));
         config_maps.push(config_map);
     }
     Ok(Resources {

@@ -11,13 +11,23 @@ use crate::names;
 
 pub(super) fn build(pipeline: &StrategyPipeline) -> NetworkPolicy {
     let name = pipeline.metadata.name.as_deref().unwrap_or_default();
-    let metrics = NetworkPolicyPort { port: Some(IntOrString::Int(ADMIN_PORT)), protocol: Some("TCP".to_owned()), end_port: None };
+    let metrics = NetworkPolicyPort {
+        port: Some(IntOrString::Int(ADMIN_PORT)),
+        protocol: Some("TCP".to_owned()),
+        end_port: None,
+    };
     NetworkPolicy {
         metadata: names::metadata(pipeline, shared_name(pipeline), names::labels(name)),
         spec: Some(NetworkPolicySpec {
-            pod_selector: Some(LabelSelector { match_labels: Some(names::selector(name, None)), ..LabelSelector::default() }),
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(names::selector(name, None)),
+                ..LabelSelector::default()
+            }),
             policy_types: Some(vec!["Ingress".to_owned()]),
-            ingress: Some(vec![NetworkPolicyIngressRule { from: None, ports: Some(vec![metrics]) }]),
+            ingress: Some(vec![NetworkPolicyIngressRule {
+                from: None,
+                ports: Some(vec![metrics]),
+            }]),
             egress: None,
         }),
     }

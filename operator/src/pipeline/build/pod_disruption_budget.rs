@@ -14,7 +14,10 @@ pub(super) fn build(pipeline: &StrategyPipeline) -> PodDisruptionBudget {
         metadata: names::metadata(pipeline, shared_name(pipeline), names::labels(name)),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(LabelSelector { match_labels: Some(names::selector(name, None)), ..LabelSelector::default() }),
+            selector: Some(LabelSelector {
+                match_labels: Some(names::selector(name, None)),
+                ..LabelSelector::default()
+            }),
             ..PodDisruptionBudgetSpec::default()
         }),
         status: None,

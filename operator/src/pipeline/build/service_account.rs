@@ -14,10 +14,21 @@ pub(super) fn build(pipeline: &StrategyPipeline) -> Option<ServiceAccount> {
     let name = pipeline.metadata.name.as_deref().unwrap_or_default();
     let mut metadata = names::metadata(pipeline, shared_name(pipeline), names::labels(name));
     metadata.annotations = (!spec.annotations.is_empty()).then(|| spec.annotations.clone());
-    Some(ServiceAccount { metadata, automount_service_account_token: Some(false), ..ServiceAccount::default() })
+    Some(ServiceAccount {
+        metadata,
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    })
 }
 
 /// The account that the pods use.
 pub(super) fn name(pipeline: &StrategyPipeline) -> String {
-    pipeline.spec.processor.pod.service_account.name.clone().unwrap_or_else(|| shared_name(pipeline))
+    pipeline
+        .spec
+        .processor
+        .pod
+        .service_account
+        .name
+        .clone()
+        .unwrap_or_else(|| shared_name(pipeline))
 }

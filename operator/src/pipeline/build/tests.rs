@@ -17,7 +17,11 @@ fn instance(pipeline: &StrategyPipeline) -> RevisionInstance {
         topic_identity: "topic-id".into(),
         partitions: 12,
         settings: canonical_settings(&pipeline.spec.settings).unwrap(),
-        offsets: vec![InstanceOffsets { partition: 0, start_offset: 5, live_from_offset: 9 }],
+        offsets: vec![InstanceOffsets {
+            partition: 0,
+            start_offset: 5,
+            live_from_offset: 9,
+        }],
     }
 }
 
@@ -25,8 +29,17 @@ fn built(document: &str, change: impl FnOnce(&mut StrategyPipeline)) -> Resource
     let mut pipeline = load_pipeline(document).unwrap();
     pipeline.metadata.uid = Some("0b8a7c1e".into());
     change(&mut pipeline);
-    let revisions = vec![RevisionBlueprint { instance: instance(&pipeline), replicas: 2 }];
-    build(&Blueprint { pipeline: &pipeline, revisions, secrets: "cafe", default_image: "assay:test" }).unwrap()
+    let revisions = vec![RevisionBlueprint {
+        instance: instance(&pipeline),
+        replicas: 2,
+    }];
+    build(&Blueprint {
+        pipeline: &pipeline,
+        revisions,
+        secrets: "cafe",
+        default_image: "assay:test",
+    })
+    .unwrap()
 }
 
 fn config_map_name(resources: &Resources) -> &str {
@@ -74,7 +87,9 @@ fn scaling_and_rollout_do_not_touch_the_config_map() {
 #[test]
 fn another_commit_interval_gets_another_config_map() {
     let before = built(FULL, |_| ());
-    let after = built(FULL, |pipeline| pipeline.spec.processor.commit.interval = "250ms".into());
+    let after = built(FULL, |pipeline| {
+        pipeline.spec.processor.commit.interval = "250ms".into()
+    });
     assert_ne!(config_map_name(&before), config_map_name(&after));
 }
 
@@ -87,8 +102,17 @@ fn no_object_shows_what_a_secret_holds() {
 
 #[test]
 fn external_migrations_bring_no_init_container() {
-    let resources = built(FULL, |p| p.spec.results.postgres.migrations = assay_crds::spec::Migrations::External);
-    let pod = resources.deployments[0].spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let resources = built(FULL, |p| {
+        p.spec.results.postgres.migrations = assay_crds::spec::Migrations::External
+    });
+    let pod = resources.deployments[0]
+        .spec
+        .as_ref()
+        .unwrap()
+        .template
+        .spec
+        .as_ref()
+        .unwrap();
     assert_eq!(pod.init_containers, None);
 }
 
@@ -96,8 +120,17 @@ fn external_migrations_bring_no_init_container() {
 fn settings_of_the_store_that_cannot_be_read_are_told_by_revision() {
     let mut pipeline = load_pipeline(MAJORS).unwrap();
     pipeline.metadata.uid = Some("0b8a7c1e".into());
-    let instance = RevisionInstance { settings: "{}".into(), ..instance(&pipeline) };
+    let instance = RevisionInstance {
+        settings: "{}".into(),
+        ..instance(&pipeline)
+    };
     let revisions = vec![RevisionBlueprint { instance, replicas: 1 }];
-    let error = build(&Blueprint { pipeline: &pipeline, revisions, secrets: "", default_image: "" }).unwrap_err();
+    let error = build(&Blueprint {
+        pipeline: &pipeline,
+        revisions,
+        secrets: "",
+        default_image: "",
+    })
+    .unwrap_err();
     assert!(error.to_string().contains("revision 0123456789-1"), "{error}");
 }

@@ -1,14 +1,30 @@
 use super::*;
 use crate::kafka::LogBounds;
 
-const INPUTS: RevisionInputs<'static> = RevisionInputs { settings: "{}", engine_semantics: 1, topic_identity: "t", partitions: 2 };
+const INPUTS: RevisionInputs<'static> = RevisionInputs {
+    settings: "{}",
+    engine_semantics: 1,
+    topic_identity: "t",
+    partitions: 2,
+};
 
 fn at(next_offset: i64, watermark_s: i64) -> StoredProgress {
-    StoredProgress { start_offset: 0, live_from_offset: 10, next_offset, watermark_us: Some(watermark_s * 1_000_000) }
+    StoredProgress {
+        start_offset: 0,
+        live_from_offset: 10,
+        next_offset,
+        watermark_us: Some(watermark_s * 1_000_000),
+    }
 }
 
 fn known(rows: [StoredProgress; 2]) -> Known {
-    Known { progress: rows.into_iter().enumerate().map(|(p, row)| (i32::try_from(p).unwrap(), row)).collect() }
+    Known {
+        progress: rows
+            .into_iter()
+            .enumerate()
+            .map(|(p, row)| (i32::try_from(p).unwrap(), row))
+            .collect(),
+    }
 }
 
 fn log(start: i64, end: i64) -> Bounds {
@@ -27,7 +43,14 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let (known, bounds) = (BTreeMap::new(), log(0, 100));
-        Self { known, live: None, bounds, strategy: RolloutStrategy::Immediate, promote: None, reject: None }
+        Self {
+            known,
+            live: None,
+            bounds,
+            strategy: RolloutStrategy::Immediate,
+            promote: None,
+            reject: None,
+        }
     }
 
     fn with(mut self, id: &str, rows: Known) -> Self {
@@ -74,8 +97,14 @@ fn the_first_revision_is_live_as_soon_as_it_is_registered() {
 
 #[test]
 fn a_live_wanted_revision_is_all_there_is_to_do() {
-    let rollout = Case::new().with(&wanted(), known([at(5, 5), at(5, 5)])).live(&wanted()).decide();
-    assert_eq!((rollout.state, rollout.promote, rollout.is_new), (RolloutState::Complete, None, false));
+    let rollout = Case::new()
+        .with(&wanted(), known([at(5, 5), at(5, 5)]))
+        .live(&wanted())
+        .decide();
+    assert_eq!(
+        (rollout.state, rollout.promote, rollout.is_new),
+        (RolloutState::Complete, None, false)
+    );
     assert_eq!(rollout.run.len(), 1);
 }
 
@@ -84,15 +113,27 @@ fn a_candidate_runs_beside_the_live_one_until_its_worst_partition_is_near() {
     let case = Case::new().with(OLD, known([at(100, 100), at(100, 100)])).live(OLD);
     let behind = case.with(&wanted(), known([at(90, 99), at(40, 94)]));
     let rollout = behind.decide();
-    assert_eq!((rollout.state, rollout.promote, rollout.run.len()), (RolloutState::CatchingUp, None, 2));
-    assert_eq!(behind.with(&wanted(), known([at(90, 99), at(90, 95)])).decide().promote, Some("operator"));
+    assert_eq!(
+        (rollout.state, rollout.promote, rollout.run.len()),
+        (RolloutState::CatchingUp, None, 2)
+    );
+    assert_eq!(
+        behind.with(&wanted(), known([at(90, 99), at(90, 95)])).decide().promote,
+        Some("operator")
+    );
 }
 
 #[test]
 fn shadow_waits_for_a_person_and_a_person_may_promote() {
-    let mut case = Case::new().with(OLD, known([at(9, 9), at(9, 9)])).with(&wanted(), known([at(9, 9), at(9, 9)])).live(OLD);
+    let mut case = Case::new()
+        .with(OLD, known([at(9, 9), at(9, 9)]))
+        .with(&wanted(), known([at(9, 9), at(9, 9)]))
+        .live(OLD);
     case.strategy = RolloutStrategy::Shadow;
-    assert_eq!((case.decide().state, case.decide().promote), (RolloutState::AwaitingPromotion, None));
+    assert_eq!(
+        (case.decide().state, case.decide().promote),
+        (RolloutState::AwaitingPromotion, None)
+    );
     case.promote = Some(wanted());
     assert_eq!(case.decide().promote, Some("person"));
 }
@@ -102,22 +143,37 @@ fn a_refused_candidate_does_not_run() {
     let mut case = Case::new().with(OLD, known([at(9, 9), at(9, 9)])).live(OLD);
     case.reject = Some(wanted());
     let rollout = case.decide();
-    assert_eq!((rollout.state, rollout.run), (RolloutState::Rejected, BTreeSet::from([OLD.to_owned()])));
+    assert_eq!(
+        (rollout.state, rollout.run),
+        (RolloutState::Rejected, BTreeSet::from([OLD.to_owned()]))
+    );
 }
 
 #[test]
 fn going_back_runs_the_old_revision_and_promotes_it_when_it_is_near() {
-    let mut case = Case::new().with(OLD, known([at(50, 50), at(50, 50)])).with(&wanted(), known([at(99, 99), at(99, 99)])).live(&wanted());
+    let mut case = Case::new()
+        .with(OLD, known([at(50, 50), at(50, 50)]))
+        .with(&wanted(), known([at(99, 99), at(99, 99)]))
+        .live(&wanted());
     case.promote = Some(OLD.to_owned());
-    assert_eq!((case.decide().wanted.to_string(), case.decide().promote), (OLD.to_owned(), None));
+    assert_eq!(
+        (case.decide().wanted.to_string(), case.decide().promote),
+        (OLD.to_owned(), None)
+    );
     let near = case.with(OLD, known([at(98, 98), at(98, 98)]));
     assert_eq!(near.decide().promote, Some("person"));
 }
 
 #[test]
 fn settings_that_come_back_reuse_their_instance_while_the_log_still_has_it() {
-    let mut case = Case::new().with(&wanted(), known([at(50, 50), at(60, 60)])).with(OLD, known([at(99, 99), at(99, 99)])).live(OLD);
-    assert_eq!((case.decide().wanted.to_string(), case.decide().is_new), (wanted(), false));
+    let mut case = Case::new()
+        .with(&wanted(), known([at(50, 50), at(60, 60)]))
+        .with(OLD, known([at(99, 99), at(99, 99)]))
+        .live(OLD);
+    assert_eq!(
+        (case.decide().wanted.to_string(), case.decide().is_new),
+        (wanted(), false)
+    );
     case.bounds = log(55, 100);
     let rollout = case.decide();
     assert_eq!((rollout.wanted, rollout.is_new), (INPUTS.id(2), true));
@@ -132,7 +188,9 @@ fn a_log_shorter_than_the_progress_is_another_log() {
 
 #[test]
 fn unknown_bounds_never_start_a_new_instance() {
-    let mut case = Case::new().with(&wanted(), known([at(50, 50), at(60, 60)])).live(&wanted());
+    let mut case = Case::new()
+        .with(&wanted(), known([at(50, 50), at(60, 60)]))
+        .live(&wanted());
     case.bounds = Bounds::new();
     assert_eq!(case.decide().state, RolloutState::Complete);
 }

@@ -14,10 +14,21 @@ fn wish() -> TopicWish {
 }
 
 fn found(partitions: i32, replication_factor: i32, retention: &str) -> Result<Option<TopicFound>, KafkaError> {
-    let settings = [("retention.ms", retention), ("cleanup.policy", "delete"), ("segment.ms", "7")];
+    let settings = [
+        ("retention.ms", retention),
+        ("cleanup.policy", "delete"),
+        ("segment.ms", "7"),
+    ];
     Ok(Some(TopicFound {
-        description: TopicDescription { id: "abc".into(), partitions, replication_factor },
-        settings: Ok(settings.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
+        description: TopicDescription {
+            id: "abc".into(),
+            partitions,
+            replication_factor,
+        },
+        settings: Ok(settings
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()),
     }))
 }
 
@@ -28,16 +39,25 @@ fn shares() -> Standing {
 #[test]
 fn a_topic_as_wanted_is_ready_and_left_alone() {
     let plan = plan(&wish(), &Standing::Owner, &found(12, 3, "1000"));
-    assert_eq!((plan.state, plan.action, plan.message.as_str()), (TopicState::Ready, None, ""));
+    assert_eq!(
+        (plan.state, plan.action, plan.message.as_str()),
+        (TopicState::Ready, None, "")
+    );
     assert_eq!(plan.id.as_deref(), Some("abc"));
 }
 
 #[test]
 fn a_missing_topic_is_created_by_its_owner_only() {
     let missing = Ok(None);
-    assert_eq!(plan(&wish(), &Standing::Owner, &missing).action, Some(TopicAction::Create));
+    assert_eq!(
+        plan(&wish(), &Standing::Owner, &missing).action,
+        Some(TopicAction::Create)
+    );
     assert_eq!(plan(&wish(), &shares(), &missing).action, None);
-    let observed = TopicWish { management: Management::Observed, ..wish() };
+    let observed = TopicWish {
+        management: Management::Observed,
+        ..wish()
+    };
     let plan = plan(&observed, &Standing::Owner, &missing);
     assert_eq!((plan.state, plan.action), (TopicState::Missing, None));
     assert!(plan.message.contains("management is Observed"), "{}", plan.message);
@@ -62,7 +82,10 @@ fn drift_is_repaired_for_the_keys_of_the_spec_and_no_other() {
 
 #[test]
 fn drift_of_an_observed_or_shared_topic_is_told_and_left_alone() {
-    let observed = TopicWish { management: Management::Observed, ..wish() };
+    let observed = TopicWish {
+        management: Management::Observed,
+        ..wish()
+    };
     for (wish, standing) in [(observed, Standing::Owner), (wish(), shares())] {
         let plan = plan(&wish, &standing, &found(12, 3, "5"));
         assert_eq!((plan.state, plan.action), (TopicState::Mismatch, None));
@@ -72,7 +95,11 @@ fn drift_of_an_observed_or_shared_topic_is_told_and_left_alone() {
 #[test]
 fn a_compacted_topic_is_refused() {
     let mut topic = found(12, 3, "1000").unwrap().unwrap();
-    topic.settings.as_mut().unwrap().insert("cleanup.policy".into(), "compact".into());
+    topic
+        .settings
+        .as_mut()
+        .unwrap()
+        .insert("cleanup.policy".into(), "compact".into());
     let plan = plan(&wish(), &Standing::Owner, &Ok(Some(topic)));
     assert_eq!(plan.state, TopicState::Mismatch);
     assert!(plan.message.contains("must be delete"), "{}", plan.message);
@@ -84,13 +111,27 @@ fn denied_settings_make_it_unknown_and_no_failure() {
     topic.settings = Err(KafkaError::Denied("DescribeConfigs".into()));
     let denied = plan(&wish(), &Standing::Owner, &Ok(Some(topic.clone())));
     assert_eq!(denied.state, TopicState::Unknown);
-    let without_settings = TopicWish { settings: BTreeMap::new(), ..wish() };
-    assert_eq!(plan(&without_settings, &Standing::Owner, &Ok(Some(topic))).state, TopicState::Ready);
+    let without_settings = TopicWish {
+        settings: BTreeMap::new(),
+        ..wish()
+    };
+    assert_eq!(
+        plan(&without_settings, &Standing::Owner, &Ok(Some(topic))).state,
+        TopicState::Ready
+    );
 }
 
 #[test]
 fn an_unreachable_broker_makes_it_unknown() {
-    let plan = plan(&wish(), &Standing::Owner, &Err(KafkaError::Unreachable("timeout".into())));
+    let plan = plan(
+        &wish(),
+        &Standing::Owner,
+        &Err(KafkaError::Unreachable("timeout".into())),
+    );
     assert_eq!(plan.state, TopicState::Unknown);
-    assert!(plan.message.contains("check spec.kafka.bootstrapServers"), "{}", plan.message);
+    assert!(
+        plan.message.contains("check spec.kafka.bootstrapServers"),
+        "{}",
+        plan.message
+    );
 }
