@@ -156,8 +156,18 @@ fn a_privileged_pod_would_have_been_refused() -> Result<()> {
 fn the_samples_are_pipelines_that_the_api_server_accepts() -> Result<()> {
     let cluster = prepared_cluster()?;
     let definition = chart().join("files/crds/strategypipelines.yaml");
-    cluster.kubectl(&["apply", "--server-side", "--filename", &definition.display().to_string()])?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "crd/strategypipelines.assay.dev", "--timeout=30s"])?;
+    cluster.kubectl(&[
+        "apply",
+        "--server-side",
+        "--filename",
+        &definition.display().to_string(),
+    ])?;
+    cluster.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/strategypipelines.assay.dev",
+        "--timeout=30s",
+    ])?;
     for sample in std::fs::read_dir(chart().join("../../deploy/samples"))? {
         let path = sample?.path();
         dry_run(cluster, &std::fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
