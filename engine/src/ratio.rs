@@ -22,14 +22,14 @@ pub fn quotient(numerator: i128, denominator: i128, digits: u32) -> Option<Strin
     Some(format!("{sign}{}", place_point(scaled, digits)))
 }
 
-/// `√square / denominator` with `digits` digits behind the point, rounded down; `None` where the denominator is zero
+/// `√square / denominator` with `digits` digits behind the point, rounded half up; `None` where the denominator is zero
 /// or an intermediate result needs more than 256 bits.
 #[must_use]
 pub fn root_quotient(square: U256, denominator: u128, digits: u32) -> Option<String> {
     let power = 10_u128.checked_pow(digits)?;
     let widened = square.checked_mul(power)?.checked_mul(power)?;
-    let scaled = widened.square_root().checked_div(denominator)?;
-    Some(place_point(scaled, digits))
+    let doubled = widened.checked_mul(4)?.square_root().checked_div(denominator)?;
+    Some(place_point(doubled.div_ceil(2), digits))
 }
 
 /// Writes an integer in units of 10^−`digits` as a decimal number.
@@ -79,6 +79,9 @@ mod tests {
             Some("1.414213562373")
         );
         assert_eq!(root_quotient(U256::from_halves(0, 9), 4, 3).as_deref(), Some("0.750"));
+        assert_eq!(root_quotient(U256::from_halves(0, 3), 1, 3).as_deref(), Some("1.732"));
+        assert_eq!(root_quotient(U256::from_halves(0, 8), 1, 3).as_deref(), Some("2.828"));
+        assert_eq!(root_quotient(U256::from_halves(0, 1), 8, 2).as_deref(), Some("0.13"));
         assert_eq!(root_quotient(U256::from_halves(0, 9), 0, 3), None);
         assert_eq!(root_quotient(U256::from_halves(u128::MAX, 0), 1, 3), None);
     }

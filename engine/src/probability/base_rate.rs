@@ -50,6 +50,13 @@ impl BaseRate {
         self.counts.shares()
     }
 
+    /// The decayed number of independent cases behind the shares: neighbouring grid spans overlap, so only every
+    /// (H / 60 s)th of them tells something new.
+    #[must_use]
+    pub fn independent_cases(&self, parameters: &Parameters) -> f64 {
+        self.counts.total() / parameters.grid_steps_of_horizon().max(1.0)
+    }
+
     /// Opens a grid instant at its closing price and threshold. Instants come in order.
     pub fn start(&mut self, started_at_us: i64, price: f64, threshold: f64) {
         self.pending.push_back(Pending {

@@ -46,6 +46,8 @@ pub struct Evidence {
     pub probability: f64,
     /// Base rate of the side called.
     pub base_rate: f64,
+    /// Decayed number of independent cases behind the base rate.
+    pub base_cases: f64,
     /// Decayed number of comparable past cases.
     pub cases: f64,
     /// Brier skill of the last 200 outcomes; `None` before the first.
@@ -60,8 +62,12 @@ const FEW_CASES: f64 = 50.0;
 const MANY_CASES: f64 = 200.0;
 /// Recent Brier skill below which a level is LOW.
 const UNSKILLED: f64 = -0.02;
-/// Chance that any of all cells is HIGH without an edge (Bonferroni).
+/// Chance that any of all cells is ever HIGH without an edge (Bonferroni over cells and looks).
 const FALSE_ALARM: f64 = 0.05;
+/// Independent looks that a cell gets. It is judged at every signal, but its record changes slowly: between 200 cases
+/// and the length of its memory lie a few looks, and a few more for every memory that passes. Judged as if once, two
+/// of 24 random walks of 200 hours were called HIGH.
+const LOOKS: f64 = 20.0;
 /// Φ⁻¹(0.95): half-width of a 90 % interval in standard deviations.
 const Z_90: f64 = 1.644_853_626_951_472_7;
 
@@ -79,7 +85,7 @@ impl ConfidenceScorer {
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "cells are far fewer than 2^53")]
     pub fn new(prior_strength: f64, cells: u64) -> Self {
-        let tail = FALSE_ALARM / cells.max(1) as f64;
+        let tail = FALSE_ALARM / (cells.max(1) as f64 * LOOKS);
         Self {
             prior_strength,
             z_of_all_cells: -inverse_normal_cdf(tail),
@@ -99,6 +105,13 @@ impl ConfidenceScorer {
         ((probability - half).max(0.0), (probability + half).min(1.0))
     }
 
+    /// Standard deviation of probability − base rate: the base rate is an estimate as well.
+    fn deviation_of_edge(&self, evidence: &Evidence) -> f64 {
+        let of_probability = self.standard_deviation(evidence.probability, evidence.cases);
+        let base_variance = evidence.base_rate * (1.0 - evidence.base_rate) / evidence.base_cases.max(1.0);
+        (of_probability * of_probability + base_variance).sqrt()
+    }
+
     /// The level of a forecast.
     #[must_use]
     pub fn level(&self, evidence: &Evidence) -> Level {
@@ -107,7 +120,7 @@ impl ConfidenceScorer {
             return Level::Low;
         }
         let skilled = evidence.recent_skill.is_some_and(|skill| skill > 0.0);
-        let doubt = self.z_of_all_cells * self.standard_deviation(evidence.probability, evidence.cases);
+        let doubt = self.z_of_all_cells * self.deviation_of_edge(evidence);
         if evidence.cases >= MANY_CASES && skilled && evidence.probability - doubt > evidence.base_rate {
             return Level::High;
         }
@@ -127,6 +140,7 @@ mod tests {
         Evidence {
             probability: 0.6,
             base_rate: 0.31,
+            base_cases: 1_000.0,
             cases: 200.0,
             recent_skill: Some(0.05),
             inputs: InputState::Ready,
@@ -191,14 +205,25 @@ mod tests {
 
     #[test]
     fn the_edge_must_be_larger_where_more_cells_are_watched() {
-        // sd = sqrt(0.4 · 0.6 / 231) = 0.0322; z = 2.498 for 8 cells, 4.098 for 2,400.
+        // sd = sqrt(0.44 · 0.56 / 231 + 0.3 · 0.7 / 1000) = 0.0357; z = 3.421 for 8 cells, 4.744 for 2,400.
         let evidence = Evidence {
-            probability: 0.4,
+            probability: 0.44,
             base_rate: 0.3,
             ..strong()
         };
         assert_eq!(ConfidenceScorer::new(30.0, 8).level(&evidence), Level::High);
         assert_eq!(ConfidenceScorer::new(30.0, 2_400).level(&evidence), Level::Medium);
+    }
+
+    #[test]
+    fn a_base_rate_from_few_cases_is_no_ground_to_stand_out_from() {
+        let edge = |base_cases| Evidence {
+            probability: 0.46,
+            base_cases,
+            ..strong()
+        };
+        assert_eq!(scorer().level(&edge(1_000.0)), Level::High);
+        assert_eq!(scorer().level(&edge(50.0)), Level::Medium);
     }
 
     #[test]

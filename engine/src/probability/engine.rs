@@ -314,6 +314,7 @@ impl<'a> Freezer<'a> {
         self.scorer.level(&Evidence {
             probability: local.get(label),
             base_rate: self.base.get(label),
+            base_cases: self.engine.base.independent_cases(self.parameters),
             cases,
             recent_skill: self.recent_skill(Some(call.strategy)),
             inputs: self.moment.inputs,

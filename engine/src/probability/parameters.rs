@@ -50,6 +50,12 @@ impl Parameters {
         (threshold > 0.0 && threshold.is_finite()).then_some(threshold)
     }
 
+    /// The horizon in steps of the base rate's grid.
+    #[must_use]
+    pub fn grid_steps_of_horizon(&self) -> f64 {
+        self.root_of_minutes * self.root_of_minutes
+    }
+
     /// Names of the enabled strategies in their order; indices elsewhere point here.
     #[must_use]
     pub fn strategies(&self) -> &[String] {

@@ -35,8 +35,17 @@ fn observe(hours: i64, price: impl FnMut() -> f64) -> Seen {
     for one in run.state.scores().filter(|score| score.strategy != "pooled") {
         score.merge(one.tracker.calibration());
     }
-    let high = run.effects.forecasts.iter().filter(|forecast| forecast.confidence == "HIGH").count();
-    Seen { score, high, up_share: mean_up_share(&run.effects.forecasts) }
+    let high = run
+        .effects
+        .forecasts
+        .iter()
+        .filter(|forecast| forecast.confidence == "HIGH")
+        .count();
+    Seen {
+        score,
+        high,
+        up_share: mean_up_share(&run.effects.forecasts),
+    }
 }
 
 /// Mean base rate of the side called: both sides start at 0.31 and stay near it.
@@ -46,12 +55,16 @@ fn mean_up_share(forecasts: &[Forecast]) -> f64 {
 
 #[test]
 fn a_random_walk_shows_no_skill_and_is_never_called_high() {
-    for seed in 11..16 {
+    for seed in [1, 11, 12, 13, 14, 15] {
         let seen = observe(200, log_price(seed, None));
         let skill = seen.score.brier_skill().expect("outcomes");
         assert!(seen.score.judged >= 500, "{} outcomes", seen.score.judged);
         assert!(skill.abs() < 0.02, "seed {seed}: skill {skill}");
-        assert!((seen.up_share - 0.31).abs() < 0.02, "seed {seed}: base rate {}", seen.up_share);
+        assert!(
+            (seen.up_share - 0.31).abs() < 0.02,
+            "seed {seed}: base rate {}",
+            seen.up_share
+        );
         assert_eq!(seen.high, 0, "seed {seed}");
     }
 }
@@ -68,9 +81,23 @@ fn a_reverting_series_shows_skill_and_some_high() {
 /// `2c − p`: every rise becomes a fall of the same size.
 fn mirrored(record: Owned, centre: i64) -> Owned {
     match record {
-        Owned::Trade { venue, symbol, id, price, quantity, bought, time_us } => {
-            Owned::Trade { venue, symbol, id, price: 2 * centre - price, quantity, bought: !bought, time_us }
-        }
+        Owned::Trade {
+            venue,
+            symbol,
+            id,
+            price,
+            quantity,
+            bought,
+            time_us,
+        } => Owned::Trade {
+            venue,
+            symbol,
+            id,
+            price: 2 * centre - price,
+            quantity,
+            bought: !bought,
+            time_us,
+        },
         other => other,
     }
 }
@@ -101,24 +128,11 @@ fn a_mirrored_path_swaps_up_and_down() {
         assert!((one.forecast.probability - other.forecast.probability).abs() < 1e-9);
         assert!((one.log_return + other.log_return).abs() < 1e-8);
     }
-    assert!(plain.effects.outcomes.iter().any(|outcome| outcome.kind == OutcomeKind::Hit));
-}
-
-#[test]
-#[ignore]
-fn tmp_survey() {
-    let mut bad = 0;
-    for seed in 1..=24 {
-        let mut run = Run::new(&settings());
-        for record in series(200 * 3_600, EVERY_S, log_price(seed, None)) {
-            run.step(&record.record());
-        }
-        let judged: u64 = run.state.scores().map(|s| s.tracker.calibration().judged).sum();
-        let high = run.effects.forecasts.iter().filter(|f| f.confidence == "HIGH").count();
-        bad += u64::from(high > 0);
-        if let Some(f) = run.effects.forecasts.iter().find(|f| f.confidence == "HIGH") {
-            println!("{seed} judged {judged} high {high} {} p {} b {} {}", f.strategy, f.probability, f.base_rate, f.inputs.find("\"cases\":").map(|a| &f.inputs[a..a+20]).unwrap());
-        }
-    }
-    println!("bad {bad}");
+    assert!(
+        plain
+            .effects
+            .outcomes
+            .iter()
+            .any(|outcome| outcome.kind == OutcomeKind::Hit)
+    );
 }

@@ -23,9 +23,16 @@ fn metadata() -> Value {
 
 /// What a package needs when it is used, not when it is tested or built.
 fn needs(node: &Value) -> Vec<String> {
-    let is_used = |dependency: &&Value| dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
+    let is_used = |dependency: &&Value| {
+        dependency["dep_kinds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|kind| kind["kind"].is_null())
+    };
     let used = node["deps"].as_array().unwrap().iter().filter(is_used);
-    used.map(|dependency| dependency["pkg"].as_str().unwrap().to_owned()).collect()
+    used.map(|dependency| dependency["pkg"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -43,8 +50,11 @@ fn the_engine_needs_no_crate_that_does_io() {
         .iter()
         .map(|node| (node["id"].as_str().unwrap(), node))
         .collect();
-    let mut open: Vec<String> =
-        names.iter().filter(|(_, name)| **name == "assay-engine").map(|(id, _)| (*id).to_owned()).collect();
+    let mut open: Vec<String> = names
+        .iter()
+        .filter(|(_, name)| **name == "assay-engine")
+        .map(|(id, _)| (*id).to_owned())
+        .collect();
     let mut seen = BTreeSet::new();
     while let Some(id) = open.pop() {
         if seen.insert(id.clone()) {
@@ -53,6 +63,9 @@ fn the_engine_needs_no_crate_that_does_io() {
     }
     let used: BTreeSet<&str> = seen.iter().map(|id| names[id.as_str()]).collect();
     assert!(used.contains("postcard") && used.len() < 40, "{used:?}");
-    let forbidden: Vec<_> = used.iter().filter(|name| FORBIDDEN.iter().any(|start| name.starts_with(start))).collect();
+    let forbidden: Vec<_> = used
+        .iter()
+        .filter(|name| FORBIDDEN.iter().any(|start| name.starts_with(start)))
+        .collect();
     assert!(forbidden.is_empty(), "{forbidden:?}");
 }

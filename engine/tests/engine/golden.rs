@@ -19,10 +19,14 @@ struct Recorded {
 }
 
 fn recorded(file: &str) -> Vec<Recorded> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/trades").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/trades")
+        .join(file);
     let packed = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut text = String::new();
-    flate2::read::GzDecoder::new(packed).read_to_string(&mut text).expect("gzip text");
+    flate2::read::GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .expect("gzip text");
     text.lines().skip(1).map(parse_line).collect()
 }
 
@@ -102,20 +106,36 @@ fn the_rolling_windows_hold_the_same_figures() {
         }));
     }
     let newest = trades.iter().map(|trade| trade.time_us).max().unwrap();
-    run.step(&Record::Tick { event_time_us: newest + 4 * SECOND_US });
+    run.step(&Record::Tick {
+        event_time_us: newest + 4 * SECOND_US,
+    });
     assert_eq!(run.state.counters().accepted, 34_419);
     let views = run.state.views();
     let field = |symbol: &str, name: &str| {
         let view = views.iter().find(|view| view.symbol == symbol).expect("a view");
-        view.closed.iter().find(|(field, _)| *field == name).expect("a field").1.clone()
+        view.closed
+            .iter()
+            .find(|(field, _)| *field == name)
+            .expect("a field")
+            .1
+            .clone()
     };
-    for (symbol, trades, low, high) in
-        [("BTCUSDT", "19904", "61556.04", "61860.8"), ("ETHUSDT", "14515", "2673.6", "2685.37")]
-    {
+    for (symbol, trades, low, high) in [
+        ("BTCUSDT", "19904", "61556.04", "61860.8"),
+        ("ETHUSDT", "14515", "2673.6", "2685.37"),
+    ] {
         assert_eq!(field(symbol, "trade_count"), trades);
-        assert_eq!((field(symbol, "low").as_str(), field(symbol, "high").as_str()), (low, high));
-        assert!(field(symbol, "reasons").contains(r#""vwap":"warming""#), "eleven minutes do not fill the window");
-        let anchored: f64 = field(symbol, "anchored_vwap").parse().expect("midnight lies inside the recording");
+        assert_eq!(
+            (field(symbol, "low").as_str(), field(symbol, "high").as_str()),
+            (low, high)
+        );
+        assert!(
+            field(symbol, "reasons").contains(r#""vwap":"warming""#),
+            "eleven minutes do not fill the window"
+        );
+        let anchored: f64 = field(symbol, "anchored_vwap")
+            .parse()
+            .expect("midnight lies inside the recording");
         assert!(anchored > 2_000.0);
     }
 }

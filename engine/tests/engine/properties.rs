@@ -10,7 +10,9 @@ use crate::support::{Owned, Run, SECOND_US, SYMBOLS, Seeded, lively_log, short_s
 /// Lets every slot close and every outcome fall due.
 fn flush(log: &mut Vec<Owned>) {
     let newest = log.iter().map(Owned::time_us).max().unwrap_or(0);
-    log.push(Owned::Tick { time_us: newest + 40 * SECOND_US });
+    log.push(Owned::Tick {
+        time_us: newest + 40 * SECOND_US,
+    });
 }
 
 fn gapless_log(seed: u64, minutes: i64) -> Vec<Owned> {
@@ -27,10 +29,20 @@ fn the_lively_log_exercises_everything() {
     let reasons: std::collections::BTreeSet<_> = run.effects.outcomes.iter().map(|row| row.void_reason).collect();
     assert_eq!(reasons.len(), 3, "judged, gap and stale price: {reasons:?}");
     for strategy in ["breakout", "reversion", "pooled"] {
-        assert!(run.effects.forecasts.iter().any(|forecast| forecast.strategy == strategy), "{strategy}");
+        assert!(
+            run.effects
+                .forecasts
+                .iter()
+                .any(|forecast| forecast.strategy == strategy),
+            "{strategy}"
+        );
     }
     assert!(run.effects.forecasts.iter().any(|forecast| forecast.overlapping));
-    assert!(SYMBOLS.iter().all(|symbol| run.effects.outcomes.iter().any(|row| row.forecast.symbol == *symbol)));
+    assert!(
+        SYMBOLS
+            .iter()
+            .all(|symbol| run.effects.outcomes.iter().any(|row| row.forecast.symbol == *symbol))
+    );
     assert!(run.effects.faults.is_empty());
 }
 
@@ -39,7 +51,12 @@ fn the_incremental_digest_equals_the_recomputed_one_after_every_record() {
     let mut run = Run::new(&short_settings());
     for record in lively_log(2, 12) {
         run.step(&record.record());
-        assert_eq!(run.state.digest(), run.state.digest_from_scratch(), "after record {}", run.dispositions.len());
+        assert_eq!(
+            run.state.digest(),
+            run.state.digest_from_scratch(),
+            "after record {}",
+            run.dispositions.len()
+        );
     }
 }
 
@@ -58,19 +75,35 @@ fn every_record_that_is_taken_changes_the_digest() {
 #[test]
 fn rows_come_in_the_order_of_time_symbol_and_strategy() {
     let run = Run::of(&short_settings(), &lively_log(4, 30));
-    let forecasts = run.effects.forecasts.iter().map(|row| (row.emitted_at_us, &row.symbol, &row.strategy));
+    let forecasts = run
+        .effects
+        .forecasts
+        .iter()
+        .map(|row| (row.emitted_at_us, &row.symbol, &row.strategy));
     assert!(forecasts.is_sorted());
     let outcomes = run.effects.outcomes.iter();
-    assert!(outcomes.map(|row| (row.evaluated_at_us, &row.forecast.symbol, &row.forecast.strategy)).is_sorted());
+    assert!(
+        outcomes
+            .map(|row| (row.evaluated_at_us, &row.forecast.symbol, &row.forecast.strategy))
+            .is_sorted()
+    );
 }
 
 #[test]
 fn ids_are_unique_and_every_counted_forecast_ends_once() {
     let mut log = lively_log(5, 30);
     flush(&mut log);
-    log.push(Owned::Tick { time_us: log.last().unwrap().time_us() + 60 * SECOND_US });
+    log.push(Owned::Tick {
+        time_us: log.last().unwrap().time_us() + 60 * SECOND_US,
+    });
     let run = Run::of(&short_settings(), &log);
-    let mut counted: Vec<_> = run.effects.forecasts.iter().filter(|row| !row.overlapping).map(|row| &row.id).collect();
+    let mut counted: Vec<_> = run
+        .effects
+        .forecasts
+        .iter()
+        .filter(|row| !row.overlapping)
+        .map(|row| &row.id)
+        .collect();
     let mut ended: Vec<_> = run.effects.outcomes.iter().map(|row| &row.forecast.id).collect();
     counted.sort();
     ended.sort();
@@ -86,7 +119,13 @@ fn no_outcome_reads_a_price_after_its_due_time() {
     let log = gapless_log(6, 30);
     let before = Run::of(&short_settings(), &log);
     assert!(before.effects.outcomes.len() > 30);
-    for due_us in before.effects.outcomes.iter().step_by(5).map(|outcome| outcome.evaluated_at_us) {
+    for due_us in before
+        .effects
+        .outcomes
+        .iter()
+        .step_by(5)
+        .map(|outcome| outcome.evaluated_at_us)
+    {
         let mut altered = log.clone();
         for record in &mut altered {
             if let Owned::Trade { price, time_us, .. } = record
@@ -97,7 +136,11 @@ fn no_outcome_reads_a_price_after_its_due_time() {
         }
         let after = Run::of(&short_settings(), &altered);
         let until = |run: &Run| {
-            let outcomes = run.effects.outcomes.iter().filter(|outcome| outcome.evaluated_at_us <= due_us);
+            let outcomes = run
+                .effects
+                .outcomes
+                .iter()
+                .filter(|outcome| outcome.evaluated_at_us <= due_us);
             outcomes.cloned().collect::<Vec<_>>()
         };
         assert_eq!(until(&before), until(&after), "outcomes due until {due_us}");
@@ -107,12 +150,18 @@ fn no_outcome_reads_a_price_after_its_due_time() {
 #[test]
 fn a_jump_over_centuries_of_silence_costs_only_what_was_there() {
     let mut log = lively_log(7, 20);
-    log.push(Owned::Tick { time_us: 7_000 * 365 * 86_400 * SECOND_US });
+    log.push(Owned::Tick {
+        time_us: 7_000 * 365 * 86_400 * SECOND_US,
+    });
     let mut run = Run::of(&short_settings(), &log);
     assert_eq!(run.dispositions.last(), Some(&Disposition::Accepted));
     assert_eq!(run.state.digest(), run.state.digest_from_scratch());
     let views = run.state.views();
-    assert!(views.iter().all(|view| view.closed.contains(&("trade_count", "0".to_owned()))));
+    assert!(
+        views
+            .iter()
+            .all(|view| view.closed.contains(&("trade_count", "0".to_owned())))
+    );
 }
 
 fn restored(run: &Run) -> PartitionState {
@@ -123,7 +172,10 @@ fn restored(run: &Run) -> PartitionState {
 #[test]
 fn a_snapshot_of_another_revision_is_refused() {
     let run = Run::of(&short_settings(), &lively_log(8, 2));
-    let other = assay_engine::Settings { revision: "revision-2".into(), ..short_settings() };
+    let other = assay_engine::Settings {
+        revision: "revision-2".into(),
+        ..short_settings()
+    };
     let bytes = run.state.snapshot().expect("encodes");
     let error = PartitionState::restore(Arc::new(other), &bytes).expect_err("foreign");
     assert!(error.to_string().contains("revision-1"), "{error}");
@@ -150,7 +202,11 @@ fn only_changed_symbols_are_shown_and_the_closed_text_is_shared() {
     let second = run.state.take_changed();
     assert_eq!((first.len(), second.len()), (1, 1));
     assert!(Arc::ptr_eq(&first[0].closed, &second[0].closed));
-    assert!(second[0].last.contains(&("price", "50001".to_owned())), "{:?}", second[0].last);
+    assert!(
+        second[0].last.contains(&("price", "50001".to_owned())),
+        "{:?}",
+        second[0].last
+    );
     assert!(second[0].version > first[0].version && second[0].closed_version == first[0].closed_version);
 }
 

@@ -13,9 +13,17 @@ pub(crate) const START_US: i64 = 1_723_075_200 * SECOND_US;
 
 /// The documented defaults: W = 1,800 s, H = 300 s, k = 0.5.
 pub(crate) fn settings() -> Settings {
-    let reversion =
-        VwapReversionSettings { entry_z: 2.0, exit_z: 0.5, max_z: 4.0, min_trades: 100, min_deviation_ticks: 2.0 };
-    let breakout = RangeBreakoutSettings { volume_ratio: 1.5, volume_bars: 20 };
+    let reversion = VwapReversionSettings {
+        entry_z: 2.0,
+        exit_z: 0.5,
+        max_z: 4.0,
+        min_trades: 100,
+        min_deviation_ticks: 2.0,
+    };
+    let breakout = RangeBreakoutSettings {
+        volume_ratio: 1.5,
+        volume_bars: 20,
+    };
     Settings {
         revision: "revision-1".into(),
         lateness_us: 2 * SECOND_US,
@@ -40,9 +48,17 @@ pub(crate) fn settings() -> Settings {
 
 /// Windows so short that a log of minutes sees everything happen: full windows, signals, outcomes, forgetting.
 pub(crate) fn short_settings() -> Settings {
-    let reversion =
-        VwapReversionSettings { entry_z: 1.2, exit_z: 0.5, max_z: 4.0, min_trades: 10, min_deviation_ticks: 2.0 };
-    let breakout = RangeBreakoutSettings { volume_ratio: 1.1, volume_bars: 3 };
+    let reversion = VwapReversionSettings {
+        entry_z: 1.2,
+        exit_z: 0.5,
+        max_z: 4.0,
+        min_trades: 10,
+        min_deviation_ticks: 2.0,
+    };
+    let breakout = RangeBreakoutSettings {
+        volume_ratio: 1.1,
+        volume_bars: 3,
+    };
     Settings {
         lateness_us: 3 * SECOND_US,
         dedupe_window_us: 60 * SECOND_US,
@@ -88,15 +104,37 @@ impl Seeded {
 /// A record that owns its texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owned {
-    Trade { venue: &'static str, symbol: &'static str, id: u64, price: i64, quantity: i64, bought: bool, time_us: i64 },
-    Tick { time_us: i64 },
-    Gap { symbol: &'static str, from_us: i64, to_us: i64 },
+    Trade {
+        venue: &'static str,
+        symbol: &'static str,
+        id: u64,
+        price: i64,
+        quantity: i64,
+        bought: bool,
+        time_us: i64,
+    },
+    Tick {
+        time_us: i64,
+    },
+    Gap {
+        symbol: &'static str,
+        from_us: i64,
+        to_us: i64,
+    },
 }
 
 impl Owned {
     pub(crate) fn record(&self) -> Record<'_> {
         match *self {
-            Self::Trade { venue, symbol, id, price, quantity, bought, time_us } => Record::Trade(Trade {
+            Self::Trade {
+                venue,
+                symbol,
+                id,
+                price,
+                quantity,
+                bought,
+                time_us,
+            } => Record::Trade(Trade {
                 venue,
                 symbol,
                 trade_id: id,
@@ -129,7 +167,11 @@ pub(crate) fn lively_log(seed: u64, minutes: i64) -> Vec<Owned> {
     let end_us = START_US + minutes * 60 * SECOND_US;
     let (mut time_us, mut id) = (START_US, 1_000);
     while time_us < end_us {
-        let pause = if random.below(400) == 0 { 30 * SECOND_US } else { 600_000 };
+        let pause = if random.below(400) == 0 {
+            30 * SECOND_US
+        } else {
+            600_000
+        };
         time_us += i64::try_from(random.below(pause.unsigned_abs())).unwrap();
         let at = usize::try_from(random.below(3)).unwrap();
         levels[at] *= (0.000_4 * random.normal()).exp();
@@ -144,7 +186,11 @@ pub(crate) fn lively_log(seed: u64, minutes: i64) -> Vec<Owned> {
             time_us,
         });
         if random.below(150) == 0 {
-            log.push(Owned::Gap { symbol: SYMBOLS[at], from_us: time_us - 5 * SECOND_US, to_us: time_us });
+            log.push(Owned::Gap {
+                symbol: SYMBOLS[at],
+                from_us: time_us - 5 * SECOND_US,
+                to_us: time_us,
+            });
         }
     }
     log
@@ -160,7 +206,11 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(settings: &Settings) -> Self {
         let state = PartitionState::new(Arc::new(settings.clone()));
-        Self { state, effects: Effects::default(), dispositions: Vec::new() }
+        Self {
+            state,
+            effects: Effects::default(),
+            dispositions: Vec::new(),
+        }
     }
 
     pub(crate) fn of(settings: &Settings, log: &[Owned]) -> Self {
@@ -171,7 +221,10 @@ impl Run {
 
     pub(crate) fn step(&mut self, record: &Record<'_>) {
         let offset = i64::try_from(self.dispositions.len()).unwrap();
-        let at = Position { offset, record_time_us: None };
+        let at = Position {
+            offset,
+            record_time_us: None,
+        };
         self.dispositions.push(self.state.step(record, at, &mut self.effects));
     }
 

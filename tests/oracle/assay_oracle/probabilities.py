@@ -88,13 +88,21 @@ class Market:
 
     def base_rates(self, at_us: int) -> dict[str, float]:
         """Shares of the grid instants whose horizon has passed at `at_us`."""
+        return shares(self.base_counts(at_us))
+
+    def base_cases(self, at_us: int) -> float:
+        """Independent cases behind the shares: grid spans overlap."""
+        return sum(self.base_counts(at_us).values()) / max(self.settings.horizon_us / GRID_US, 1)
+
+    def base_counts(self, at_us: int) -> dict[str, float]:
+        """Decayed counts of the grid instants whose horizon has passed at `at_us`."""
         counts = {"up": 15.5, "flat": 19.0, "down": 15.5}
         for grid_us in self.grid:
             due_us = grid_us + self.settings.horizon_us
             start, end, threshold = self.prices.at(grid_us), self.prices.at(due_us), self.threshold(grid_us)
             if due_us <= at_us and None not in (start, end, threshold):
                 count(counts, label_of(math.log(end / start), threshold), self.decay)
-        return shares(counts)
+        return counts
 
 
 def count(counts: dict[str, float], label: str, decay: float) -> None:
@@ -183,8 +191,9 @@ class Learner:
         if frozen.cases < 50 or not ready or (skill is not None and skill < -0.02):
             return "LOW"
         p, b = frozen.probabilities[frozen.called], frozen.base[frozen.called]
-        deviation = math.sqrt(p * (1 - p) / (frozen.cases + self.market.settings.prior_strength + 1))
-        beyond_chance = p - NormalDist().inv_cdf(1 - 0.05 / cells) * deviation > b
+        variance = p * (1 - p) / (frozen.cases + self.market.settings.prior_strength + 1)
+        deviation = math.sqrt(variance + b * (1 - b) / max(self.market.base_cases(frozen.emitted_at_us), 1))
+        beyond_chance = p - NormalDist().inv_cdf(1 - 0.05 / (20 * cells)) * deviation > b
         return "HIGH" if frozen.cases >= 200 and beyond_chance and skill is not None and skill > 0 else "MEDIUM"
 
     def resolve_until(self, at_us: int) -> list[tuple[Frozen, str, float]]:
