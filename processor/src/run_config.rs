@@ -43,7 +43,7 @@ pub struct RunConfig {
     pub kafka: Connection,
     /// Source topic.
     pub topic: String,
-    /// Its identity; empty where the brokers give none.
+    /// The id of the topic the operator made the revision from; empty = not known.
     pub topic_identity: String,
     /// Its partitions.
     pub partitions: i32,

@@ -64,7 +64,8 @@ pub fn load(args: &RunArgs) -> Result<(StrategyPipeline, RunConfig), SettingsErr
     Ok((pipeline, config))
 }
 
-/// The configuration where this process decides the revision: a topic without an identity, the instance of the command line.
+/// The configuration where this process decides the revision. The topic's id is not part of it: a recreated topic is then
+/// told as such, and `--instance` answers it.
 ///
 /// # Errors
 /// The manifest or a credential is wrong.

@@ -61,7 +61,7 @@ pub enum StartupError {
     },
     /// The topic is not the one the revision was made for.
     #[error(
-        "topic {topic} is not the one revision {revision} was made from (id {wanted:?}, now {found:?}): it was created anew; start a new instance of the revision"
+        "topic {topic} is not the one revision {revision} was made from (id {wanted:?}, now {found:?}): it was created anew; start a new instance of the revision (assay run --instance N)"
     )]
     TopicIdentity {
         /// Topic.
@@ -147,9 +147,10 @@ async fn register(config: &RunConfig, stores: &Stores, log: &Arc<LogClient>) -> 
     let results = &stores.results;
     let (pipeline, revision) = (&config.pipeline.uid, &config.revision);
     let stored = patiently(config, "registration", || results.registration(pipeline, revision)).await?;
+    let identity = log.ask(LogClient::topic_identity).await?;
     let registration = match stored {
-        Some(stored) => check_registration(config, stored)?,
-        None => new_registration(config, log).await?,
+        Some(stored) => check_registration(config, stored, &identity)?,
+        None => new_registration(config, log, identity).await?,
     };
     let make_live = config.is_standalone();
     crash_point!("register.before");
@@ -158,7 +159,11 @@ async fn register(config: &RunConfig, stores: &Stores, log: &Arc<LogClient>) -> 
     Ok(())
 }
 
-fn check_registration(config: &RunConfig, stored: Registration) -> Result<Registration, StartupError> {
+fn check_registration(
+    config: &RunConfig,
+    stored: Registration,
+    topic_identity: &str,
+) -> Result<Registration, StartupError> {
     let revision = config.revision.clone();
     if stored.engine_semantics != config.engine_semantics {
         let (wanted, found) = (stored.engine_semantics, config.engine_semantics);
@@ -176,19 +181,29 @@ fn check_registration(config: &RunConfig, stored: Registration) -> Result<Regist
             found,
         });
     }
-    if stored.topic_identity != config.topic_identity {
-        let (wanted, found) = (stored.topic_identity, config.topic_identity.clone());
-        return Err(StartupError::TopicIdentity {
-            topic: config.topic.clone(),
-            revision,
-            wanted,
-            found,
-        });
-    }
+    check_identity(config, &stored.topic_identity, topic_identity)?;
     Ok(stored)
 }
 
-async fn new_registration(config: &RunConfig, log: &Arc<LogClient>) -> Result<Registration, StartupError> {
+/// Where one side knows no id, the digests of records tell one log from another.
+fn check_identity(config: &RunConfig, wanted: &str, found: &str) -> Result<(), StartupError> {
+    if wanted.is_empty() || found.is_empty() || wanted == found {
+        return Ok(());
+    }
+    Err(StartupError::TopicIdentity {
+        topic: config.topic.clone(),
+        revision: config.revision.clone(),
+        wanted: wanted.to_owned(),
+        found: found.to_owned(),
+    })
+}
+
+async fn new_registration(
+    config: &RunConfig,
+    log: &Arc<LogClient>,
+    identity: String,
+) -> Result<Registration, StartupError> {
+    check_identity(config, &config.topic_identity, &identity)?;
     let offsets = match &config.offsets {
         Some(offsets) => offsets.clone(),
         None => offsets_now(config, log).await?,
@@ -202,7 +217,7 @@ async fn new_registration(config: &RunConfig, log: &Arc<LogClient>) -> Result<Re
         revision: config.revision.clone(),
         settings: config.settings_document.clone(),
         engine_semantics: config.engine_semantics,
-        topic_identity: config.topic_identity.clone(),
+        topic_identity: identity,
         partitions: config.partitions,
         offsets,
     })

@@ -12,6 +12,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{Connection, OwnedKey};
+use super::topic_identity::topic_identity;
 use crate::partition::LogBounds;
 use crate::resilience::Transient;
 
@@ -113,6 +114,14 @@ impl LogClient {
                 code,
             }),
         }
+    }
+
+    /// The id that the brokers gave the topic; empty where they give none.
+    ///
+    /// # Errors
+    /// Never so far: a broker that does not tell is one that gives none.
+    pub fn topic_identity(&self) -> Result<String, LogError> {
+        Ok(topic_identity(&self.consumer, &self.topic, self.timeout).unwrap_or_default())
     }
 
     /// Start and end of the log of the partitions.

@@ -12,3 +12,4 @@ pub mod poll;
 pub mod rebalance;
 mod scanner;
 pub mod takeover;
+pub mod topic_identity;

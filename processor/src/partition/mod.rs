@@ -38,3 +38,6 @@ pub fn record_digest(key: &[u8], value: &[u8]) -> String {
     hasher.update(value);
     format!("{:032x}", hasher.digest128())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 pub enum Stop {
     /// The log no longer holds the records that recovery must replay.
     #[error(
-        "retention passed offset {wanted}, where this revision must go on; the log starts at {log_start}; raise retention.ms or run `assay rebuild` for a new instance of the revision"
+        "retention passed offset {wanted}, where this revision must go on; the log starts at {log_start}; raise retention.ms or start a new instance of the revision (assay run --instance N)"
     )]
     RetentionPassed {
         /// First offset needed.
@@ -15,7 +15,7 @@ pub enum Stop {
     },
     /// The log ends before what is already in the tables.
     #[error(
-        "the log ends at {log_end} but results reach {next_offset}: it was truncated, or the topic or the cluster is another one; run `assay rebuild` for a new instance of the revision"
+        "the log ends at {log_end} but results reach {next_offset}: it was truncated, or the topic or the cluster is another one; start a new instance of the revision (assay run --instance N)"
     )]
     LogTruncated {
         /// Committed progress.
@@ -25,7 +25,7 @@ pub enum Stop {
     },
     /// The last committed record is not where it was.
     #[error(
-        "record {offset} of the committed results is missing from the log; the topic or the cluster is another one; run `assay rebuild` for a new instance of the revision"
+        "record {offset} of the committed results is missing from the log; the topic or the cluster is another one; start a new instance of the revision (assay run --instance N)"
     )]
     RecordMissing {
         /// Offset of the last committed record.
@@ -33,7 +33,7 @@ pub enum Stop {
     },
     /// The last committed record has other bytes.
     #[error(
-        "record {offset} is not the one the results were made from; the topic or the cluster is another one; run `assay rebuild` for a new instance of the revision"
+        "record {offset} is not the one the results were made from; the topic or the cluster is another one; start a new instance of the revision (assay run --instance N)"
     )]
     RecordChanged {
         /// Offset of the last committed record.
