@@ -35,13 +35,22 @@ fn cluster() -> Cluster {
 
 /// A trade every tenth of a second for each of six symbols, some garbage between.
 fn produce(cluster: &Cluster, rounds: std::ops::Range<i64>) {
-    let producer: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .unwrap();
     for round in rounds {
         for symbol in 0..6 {
-            let value = if round % 100 == 99 { "garbage".to_owned() } else { trade(round, symbol) };
+            let value = if round % 100 == 99 {
+                "garbage".to_owned()
+            } else {
+                trade(round, symbol)
+            };
             let key = format!("SYM{symbol}");
-            let record = BaseRecord::to(TOPIC).partition(symbol % PARTITIONS).key(&key).payload(&value);
+            let record = BaseRecord::to(TOPIC)
+                .partition(symbol % PARTITIONS)
+                .key(&key)
+                .payload(&value);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.poll(Duration::ZERO);
@@ -60,8 +69,13 @@ fn trade(round: i64, symbol: i32) -> String {
 }
 
 fn settings() -> Arc<Settings> {
-    let reversion =
-        VwapReversionSettings { entry_z: 0.5, exit_z: 0.2, max_z: 3.0, min_trades: 5, min_deviation_ticks: 0.1 };
+    let reversion = VwapReversionSettings {
+        entry_z: 0.5,
+        exit_z: 0.2,
+        max_z: 3.0,
+        min_trades: 5,
+        min_deviation_ticks: 0.1,
+    };
     Arc::new(Settings {
         revision: REVISION.into(),
         lateness_us: 1_000_000,
@@ -94,7 +108,10 @@ fn config(cluster: &Cluster) -> RunConfig {
         settings: settings(),
         engine_semantics: 1,
         offsets: None,
-        kafka: Connection { bootstrap_servers: cluster.bootstrap_servers(), ..Connection::default() },
+        kafka: Connection {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            ..Connection::default()
+        },
         topic: TOPIC.into(),
         topic_identity: String::new(),
         partitions: PARTITIONS,
@@ -105,7 +122,10 @@ fn config(cluster: &Cluster) -> RunConfig {
         snapshot_bytes: 50_000,
         workers: 2,
         drain_budget: Duration::from_secs(10),
-        retry: RetryPolicy { give_up_after: Duration::from_secs(3), ..RetryPolicy::default() },
+        retry: RetryPolicy {
+            give_up_after: Duration::from_secs(3),
+            ..RetryPolicy::default()
+        },
         call_timeout: Duration::from_secs(2),
         admin: None,
     }
@@ -128,7 +148,11 @@ async fn run_until(cluster: &Cluster, stores: &Stores, records: i64) {
     let deadline = Instant::now() + PATIENCE;
     while !is_at(stores, records).await {
         assert!(!running.is_finished(), "the run ended: {:?}", running.await);
-        assert!(Instant::now() < deadline, "not at {records} records: {:?}", stores.results.progress(PIPELINE, REVISION).await);
+        assert!(
+            Instant::now() < deadline,
+            "not at {records} records: {:?}",
+            stores.results.progress(PIPELINE, REVISION).await
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop.send(()).unwrap();
@@ -136,7 +160,9 @@ async fn run_until(cluster: &Cluster, stores: &Stores, records: i64) {
 }
 
 async fn is_at(stores: &Stores, records: i64) -> bool {
-    let Ok(progress) = stores.results.progress(PIPELINE, REVISION).await else { return false };
+    let Ok(progress) = stores.results.progress(PIPELINE, REVISION).await else {
+        return false;
+    };
     let markers = stores.latest.markers(REVISION).await.unwrap();
     progress.iter().map(|row| row.next_offset).sum::<i64>() == records && markers.values().sum::<i64>() == records
 }
@@ -159,7 +185,10 @@ async fn two_runs_with_a_shutdown_between_them_leave_what_one_run_leaves() {
     run_until(&cluster, &halves, 4800).await;
     run_until(&cluster, &whole, 4800).await;
     let wanted = dump(&whole).await;
-    assert!(wanted.contains("HIT") && wanted.contains("garbage") | wanted.contains("undecodable"), "{wanted}");
+    assert!(
+        wanted.contains("HIT") && wanted.contains("garbage") | wanted.contains("undecodable"),
+        "{wanted}"
+    );
     assert_eq!(dump(&halves).await, wanted);
 }
 
@@ -175,17 +204,28 @@ async fn without_an_operator_the_first_revision_becomes_live() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_topic_is_named() {
     let cluster = cluster();
-    let config = RunConfig { topic: "elsewhere".into(), ..config(&cluster) };
+    let config = RunConfig {
+        topic: "elsewhere".into(),
+        ..config(&cluster)
+    };
     let error = run(config, stores().await, std::future::pending()).await.unwrap_err();
-    assert!(matches!(&error, RunError::Startup(StartupError::Log(LogError::TopicMissing(topic))) if topic == "elsewhere"), "{error}");
+    assert!(
+        matches!(&error, RunError::Startup(StartupError::Log(LogError::TopicMissing(topic))) if topic == "elsewhere"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_partition_count_is_named() {
     let cluster = cluster();
-    let config = RunConfig { partitions: 4, ..config(&cluster) };
+    let config = RunConfig {
+        partitions: 4,
+        ..config(&cluster)
+    };
     let error = run(config, stores().await, std::future::pending()).await.unwrap_err();
-    let RunError::Startup(StartupError::PartitionCount { wanted, found, .. }) = error else { panic!("{error}") };
+    let RunError::Startup(StartupError::PartitionCount { wanted, found, .. }) = error else {
+        panic!("{error}")
+    };
     assert_eq!((wanted, found), (4, 3));
 }
 
@@ -194,19 +234,45 @@ async fn a_revision_of_another_engine_is_refused() {
     let cluster = cluster();
     let stores = stores().await;
     run_until(&cluster, &stores, 0).await;
-    let config = RunConfig { engine_semantics: 2, ..config(&cluster) };
+    let config = RunConfig {
+        engine_semantics: 2,
+        ..config(&cluster)
+    };
     let error = run(config, stores, std::future::pending()).await.unwrap_err();
-    assert!(matches!(error, RunError::Startup(StartupError::EngineSemantics { wanted: 1, found: 2, .. })), "{error}");
+    assert!(
+        matches!(
+            error,
+            RunError::Startup(StartupError::EngineSemantics {
+                wanted: 1,
+                found: 2,
+                ..
+            })
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_that_are_away_are_named_within_the_bound() {
     let cluster = cluster();
-    let kafka = Connection { bootstrap_servers: "127.0.0.1:1".into(), ..Connection::default() };
-    let config = RunConfig { kafka, call_timeout: Duration::from_millis(300), ..config(&cluster) };
+    let kafka = Connection {
+        bootstrap_servers: "127.0.0.1:1".into(),
+        ..Connection::default()
+    };
+    let config = RunConfig {
+        kafka,
+        call_timeout: Duration::from_millis(300),
+        ..config(&cluster)
+    };
     let started = Instant::now();
     let error = run(config, stores().await, std::future::pending()).await.unwrap_err();
-    assert!(matches!(error, RunError::Startup(StartupError::Log(LogError::Unreachable { .. }))), "{error}");
+    assert!(
+        matches!(
+            error,
+            RunError::Startup(StartupError::Log(LogError::Unreachable { .. }))
+        ),
+        "{error}"
+    );
     assert_eq!(error.exit_code(), 10);
     assert!(started.elapsed() < Duration::from_secs(20));
 }

@@ -84,7 +84,7 @@ impl Connection {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("isolation.level", "read_committed")
             .set("session.timeout.ms", "6000")
-            .set("heartbeat.interval.ms", "1500");
+            .set("heartbeat.interval.ms", "1000");
         Ok(config)
     }
 

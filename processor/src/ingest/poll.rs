@@ -35,8 +35,6 @@ const BATCH_BYTES: usize = 128 * 1024;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// One nap while waiting for it.
 const NAP: Duration = Duration::from_millis(1);
-/// How long the last group offsets may take at shutdown.
-const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// What the poll thread is told.
 pub enum PollCommand {
@@ -197,7 +195,6 @@ impl PollLoop {
                     self.unassign(&partitions);
                     self.tell(GroupEvent::Lost(partitions));
                 }
-                Fact::OffsetsCommitted => {}
             }
         }
     }
@@ -252,10 +249,11 @@ impl PollLoop {
                 Ok(PollCommand::Start(start)) => self.start(*start),
                 Ok(PollCommand::Halt(partitions)) => self.unassign(&partitions),
                 Ok(PollCommand::Release(partitions, offsets)) => {
-                    self.commit(&offsets);
+                    // librdkafka finishes the commit before it lets the partitions go.
+                    self.commit(&offsets, CommitMode::Async);
                     self.unassign(&partitions);
                 }
-                Ok(PollCommand::CommitOffsets(offsets)) => self.commit(&offsets),
+                Ok(PollCommand::CommitOffsets(offsets)) => self.commit(&offsets, CommitMode::Async),
                 Ok(PollCommand::Rejoin) => self.rejoin(),
                 Ok(PollCommand::Close(offsets)) => return Obeyed::Close(offsets),
                 Err(std::sync::mpsc::TryRecvError::Empty) => return Obeyed::GoOn,
@@ -315,7 +313,7 @@ impl PollLoop {
         }
     }
 
-    fn commit(&self, offsets: &[(i32, i64)]) {
+    fn commit(&self, offsets: &[(i32, i64)], mode: CommitMode) {
         crash_point!("group_offsets.before");
         if offsets.is_empty() {
             return;
@@ -325,7 +323,7 @@ impl PollLoop {
             // Offsets come from committed progress and are never negative, the only thing refused here.
             let _ = list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset));
         }
-        match self.consumer.commit(&list, CommitMode::Async) {
+        match self.consumer.commit(&list, mode) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => debug!(%error, "group offsets were not committed; they only show lag"),
         }
@@ -342,18 +340,9 @@ impl PollLoop {
         }
     }
 
-    /// Waits for the last group offsets inside a bound, then leaves: dropping the consumer closes it.
+    /// Commits the last group offsets and leaves: dropping the consumer closes it.
     fn close(self, offsets: &[(i32, i64)]) {
-        let _ = self.consumer.context().take_facts();
-        self.commit(offsets);
-        let deadline = Instant::now() + LAST_COMMIT;
-        while !offsets.is_empty() && Instant::now() < deadline {
-            // Messages are dropped here: the next owner reads them.
-            let _ = self.consumer.poll(IDLE);
-            if self.consumer.context().take_facts().contains(&Fact::OffsetsCommitted) {
-                break;
-            }
-        }
+        self.commit(offsets, CommitMode::Sync);
         self.consumer.context().close();
         let all: Vec<i32> = self.intakes.keys().copied().collect();
         if let Err(error) = self.consumer.incremental_unassign(&self.list(&all)) {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics};
@@ -23,8 +22,6 @@ pub enum Fact {
     Revoked(Vec<i32>),
     /// These are gone already: write nothing.
     Lost(Vec<i32>),
-    /// Kafka answered a commit of group offsets.
-    OffsetsCommitted,
 }
 
 /// Takes over the whole rebalance hook of the consumer.
@@ -118,15 +115,5 @@ impl ConsumerContext for GroupContext {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assigned(consumer, partitions),
             _ => self.revoked(consumer, partitions),
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result
-            && error.rdkafka_error_code() != Some(rdkafka::types::RDKafkaErrorCode::NoOffset)
-        {
-            self.metrics.errors.with_label_values(&["group_offsets"]).inc();
-            debug!(%error, "group offsets were not committed; they only show lag");
-        }
-        self.record(Fact::OffsetsCommitted);
     }
 }
