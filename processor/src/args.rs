@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::feed::FeedArgs;
 use crate::commands::migrate::MigrateArgs;
 
 /// Live market trades into probabilities that are checked against what happened next.
@@ -24,6 +25,8 @@ pub enum Command {
     Run(RunArgs),
     /// Bring the schema of the result store up to date.
     Migrate(MigrateArgs),
+    /// Feed recorded files, messages of a venue or a synthetic series into the source topic.
+    Feed(Box<FeedArgs>),
 }
 
 /// Arguments of `assay run`. Credentials come from the environment or from files, never from the command line:

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use assay_processor::args::{Cli, Command};
-use assay_processor::commands::{migrate, run};
+use assay_processor::commands::{feed, migrate, run};
 use assay_processor::telemetry::logs;
 use clap::Parser as _;
 
@@ -41,7 +41,21 @@ async fn execute(command: Command) -> ExitCode {
             Ok(text) => print(&text),
             Err(error) => fail(&error, 1),
         },
+        Command::Feed(args) => {
+            // Reads files, sleeps and waits for the client: nothing for the runtime's own threads.
+            match tokio::task::block_in_place(|| feed::feed(&args)) {
+                Ok(noticed) => report(&noticed),
+                Err(error) => fail(&error, 1),
+            }
+        }
     }
+}
+
+/// For people, beside what goes to standard output.
+fn report(text: &dyn std::fmt::Display) -> ExitCode {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::SUCCESS
 }
 
 fn print(text: &str) -> ExitCode {

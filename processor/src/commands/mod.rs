@@ -1,4 +1,5 @@
 //! The subcommands of `assay`.
 
+pub mod feed;
 pub mod migrate;
 pub mod run;

@@ -1,4 +1,4 @@
-//! Bytes of the source topic to a canonical record: a scanner of the usual shape, serde_json for everything else.
+//! Bytes of the source topic to a canonical record: a scanner of the usual shape, `serde_json` for everything else.
 //!
 //! Every check that needs the value alone is made here, before any state is touched; what needs the record's position
 //! in the log (an event time ahead of the record's time) is the engine's. Prices never pass through a float: they are
