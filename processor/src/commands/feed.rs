@@ -53,7 +53,11 @@ pub fn feed(args: &FeedArgs) -> Result<Quality, FeedError> {
     let mut sink = match (&args.brokers, args.dry_run) {
         (_, true) => Sink::Print(std::io::BufWriter::new(std::io::stdout())),
         (Some(brokers), false) => Sink::Kafka(KafkaSink::connect(brokers, &args.topic, &args.client)?),
-        (None, false) => return Err(FeedError::Options("--brokers is missing; or print with --dry-run".into())),
+        (None, false) => {
+            return Err(FeedError::Options(
+                "--brokers is missing; or print with --dry-run".into(),
+            ));
+        }
     };
     let quality = pump(input, &mut Pace::new(args.speed), &mut sink)?;
     sink.finish()?;
@@ -77,9 +81,10 @@ impl Sink {
     fn send(&mut self, record: &Routed) -> Result<(), FeedError> {
         match self {
             Self::Kafka(sink) => sink.send(record),
-            Self::Print(out) => {
-                out.write_all(&record.value).and_then(|()| out.write_all(b"\n")).map_err(stdout)
-            }
+            Self::Print(out) => out
+                .write_all(&record.value)
+                .and_then(|()| out.write_all(b"\n"))
+                .map_err(stdout),
         }
     }
 
@@ -92,7 +97,10 @@ impl Sink {
 }
 
 fn stdout(source: std::io::Error) -> FeedError {
-    FeedError::Io { path: "standard output".into(), source }
+    FeedError::Io {
+        path: "standard output".into(),
+        source,
+    }
 }
 
 fn pump(input: Input, pace: &mut Pace, sink: &mut Sink) -> Result<Quality, FeedError> {
@@ -123,7 +131,11 @@ pub(super) fn progress_bar(progress: &ReadingProgress) -> ProgressBar {
     } else {
         "{spinner} {msg} {elapsed}"
     };
-    let bar = if progress.total > 0 { ProgressBar::new(progress.total) } else { ProgressBar::new_spinner() };
+    let bar = if progress.total > 0 {
+        ProgressBar::new(progress.total)
+    } else {
+        ProgressBar::new_spinner()
+    };
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -139,7 +151,9 @@ pub(super) fn show(bar: &ProgressBar, progress: &ReadingProgress, quality: &Qual
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let pair = text
+        .split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
     pair.ok_or_else(|| format!("{text:?} is not KEY=VALUE"))
 }
 
@@ -170,7 +184,16 @@ mod tests {
 
     #[test]
     fn a_series_is_described_by_options_alone() {
-        let line = ["feed", "--dry-run", "--synthetic", "reversion", "--seed", "7", "--duration", "168h"];
+        let line = [
+            "feed",
+            "--dry-run",
+            "--synthetic",
+            "reversion",
+            "--seed",
+            "7",
+            "--duration",
+            "168h",
+        ];
         let args = Cli::try_parse_from(line).unwrap().args;
         assert_eq!(args.synthetic.duration.as_hours(), 168);
         assert!(args.reading.tick_interval.is_none());

@@ -28,13 +28,17 @@ impl IdSequences {
     /// Takes the next trade in arrival order.
     pub fn observe(&mut self, trade: &OwnedTrade) -> IdStep {
         let Some((newest_id, newest_us)) = self.0.get_mut(&trade.symbol) else {
-            self.0.insert(trade.symbol.clone(), (trade.trade_id, trade.event_time_us));
+            self.0
+                .insert(trade.symbol.clone(), (trade.trade_id, trade.event_time_us));
             return IdStep::Next;
         };
         let step = match trade.trade_id.checked_sub(*newest_id) {
             None | Some(0) => return IdStep::Repeated,
             Some(1) => IdStep::Next,
-            Some(distance) => IdStep::Missing { ids: distance - 1, since_us: *newest_us },
+            Some(distance) => IdStep::Missing {
+                ids: distance - 1,
+                since_us: *newest_us,
+            },
         };
         (*newest_id, *newest_us) = (trade.trade_id, trade.event_time_us);
         step
@@ -46,17 +50,26 @@ impl IdSequences {
 pub fn with_gaps(records: Records) -> Records {
     let mut sequences = IdSequences::default();
     Box::new(records.flat_map(move |record| {
-        let gap = record.as_ref().ok().and_then(|record| gap_before(&mut sequences, record));
+        let gap = record
+            .as_ref()
+            .ok()
+            .and_then(|record| gap_before(&mut sequences, record));
         gap.map(Ok::<_, FeedError>).into_iter().chain([record])
     }))
 }
 
 fn gap_before(sequences: &mut IdSequences, record: &FeedRecord) -> Option<FeedRecord> {
     let FeedRecord::Trade(trade) = record else { return None };
-    let IdStep::Missing { since_us, .. } = sequences.observe(trade) else { return None };
+    let IdStep::Missing { since_us, .. } = sequences.observe(trade) else {
+        return None;
+    };
     // The missing trades may share the microsecond of either neighbour.
     let to_us = trade.event_time_us.max(since_us) + 1;
-    Some(FeedRecord::Gap { symbol: trade.symbol.clone(), from_us: since_us, to_us })
+    Some(FeedRecord::Gap {
+        symbol: trade.symbol.clone(),
+        from_us: since_us,
+        to_us,
+    })
 }
 
 #[cfg(test)]
@@ -66,19 +79,39 @@ mod tests {
 
     #[test]
     fn a_hole_in_the_ids_of_one_symbol_is_told_before_the_trade_behind_it() {
-        let trades = [trade_at("A", 5, 100), trade_at("B", 90, 101), trade_at("A", 6, 110), trade_at("A", 9, 120)];
-        let records = with_gaps(Box::new(trades.clone().into_iter().map(|trade| Ok(FeedRecord::Trade(trade)))));
+        let trades = [
+            trade_at("A", 5, 100),
+            trade_at("B", 90, 101),
+            trade_at("A", 6, 110),
+            trade_at("A", 9, 120),
+        ];
+        let records = with_gaps(Box::new(
+            trades.clone().into_iter().map(|trade| Ok(FeedRecord::Trade(trade))),
+        ));
         let seen: Vec<_> = records.map(Result::unwrap).collect();
         let mut wanted = trades.map(FeedRecord::Trade).to_vec();
-        wanted.insert(3, FeedRecord::Gap { symbol: "A".into(), from_us: 110, to_us: 121 });
+        wanted.insert(
+            3,
+            FeedRecord::Gap {
+                symbol: "A".into(),
+                from_us: 110,
+                to_us: 121,
+            },
+        );
         assert_eq!(seen, wanted);
     }
 
     #[test]
     fn a_copy_is_no_hole_and_does_not_move_the_sequence_back() {
         let mut sequences = IdSequences::default();
-        let steps: Vec<_> = [5, 6, 5, 7, 10].iter().map(|&id| sequences.observe(&trade_at("A", id, 0))).collect();
+        let steps: Vec<_> = [5, 6, 5, 7, 10]
+            .iter()
+            .map(|&id| sequences.observe(&trade_at("A", id, 0)))
+            .collect();
         let missing = IdStep::Missing { ids: 2, since_us: 0 };
-        assert_eq!(steps, [IdStep::Next, IdStep::Next, IdStep::Repeated, IdStep::Next, missing]);
+        assert_eq!(
+            steps,
+            [IdStep::Next, IdStep::Next, IdStep::Repeated, IdStep::Next, missing]
+        );
     }
 }

@@ -112,8 +112,11 @@ impl ReadingProgress {
 /// # Errors
 /// A length outside one second to about a hundred years.
 pub fn open_synthetic(args: &SyntheticArgs, model: Model, tick_interval: Option<u32>) -> Result<Input, FeedError> {
-    let seconds = u32::try_from(args.duration.as_secs()).ok().filter(|seconds| *seconds > 0);
-    let seconds = seconds.ok_or_else(|| FeedError::Options("--duration must be a second or more, such as 24h".into()))?;
+    let seconds = u32::try_from(args.duration.as_secs())
+        .ok()
+        .filter(|seconds| *seconds > 0);
+    let seconds =
+        seconds.ok_or_else(|| FeedError::Options("--duration must be a second or more, such as 24h".into()))?;
     let synthetic = Synthetic {
         model,
         seed: args.seed,
@@ -123,7 +126,11 @@ pub fn open_synthetic(args: &SyntheticArgs, model: Model, tick_interval: Option<
         rate: args.rate,
     };
     let records = with_ticks(synthetic.records(), interval_us(tick_interval));
-    Ok(Input { records, dense_ids: true, progress: ReadingProgress::default() })
+    Ok(Input {
+        records,
+        dense_ids: true,
+        progress: ReadingProgress::default(),
+    })
 }
 
 /// Opens files one behind the other. All are checked to open, and their formats told, before the first is read.
@@ -142,15 +149,26 @@ pub fn open_files(args: &ReadingArgs, paths: &[PathBuf]) -> Result<Input, FeedEr
         files.push(records);
     }
     let records = with_ticks(Box::new(files.into_iter().flatten()), interval_us(args.tick_interval));
-    Ok(Input { records, dense_ids, progress })
+    Ok(Input {
+        records,
+        dense_ids,
+        progress,
+    })
 }
 
 /// Recorded CSV, gzipped, that is part of the program.
 #[must_use]
 pub fn open_embedded(name: &str, gzipped_csv: &'static [u8], venue: &str, tick_interval: Option<u32>) -> Input {
     let reader = BufReader::new(MultiGzDecoder::new(gzipped_csv));
-    let records = with_ticks(reading::recorded_csv(name, Box::new(reader), venue), interval_us(tick_interval));
-    Input { records, dense_ids: true, progress: ReadingProgress::default() }
+    let records = with_ticks(
+        reading::recorded_csv(name, Box::new(reader), venue),
+        interval_us(tick_interval),
+    );
+    Input {
+        records,
+        dense_ids: true,
+        progress: ReadingProgress::default(),
+    }
 }
 
 fn read_file(
@@ -171,15 +189,27 @@ fn read_file(
         Format::Coinbase => reading::venue_messages(&name, reader, Box::new(venues::Coinbase)),
         Format::Kraken => reading::venue_messages(&name, reader, Box::new(venues::Kraken::default())),
     };
-    Ok((if format.tells_gaps() { with_gaps(records) } else { records }, format))
+    Ok((
+        if format.tells_gaps() {
+            with_gaps(records)
+        } else {
+            records
+        },
+        format,
+    ))
 }
 
 fn tell_format(reader: &mut Box<dyn BufRead + Send>, path: &str) -> Result<Format, FeedError> {
-    let start = reader.fill_buf().map_err(|source| FeedError::Io { path: path.to_owned(), source })?;
+    let start = reader.fill_buf().map_err(|source| FeedError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     let starts_with = |columns: &[&str]| start.starts_with(columns.join(",").as_bytes());
     if starts_with(&reading::RECORDED_COLUMNS) {
         Ok(Format::Csv)
-    } else if starts_with(&reading::COINBASE_COLUMNS) || starts_with(&reading::COINBASE_COLUMNS.map(quoted).each_ref().map(String::as_str)) {
+    } else if starts_with(&reading::COINBASE_COLUMNS)
+        || starts_with(&reading::COINBASE_COLUMNS.map(quoted).each_ref().map(String::as_str))
+    {
         Ok(Format::CoinbaseCsv)
     } else if start.starts_with(b"{\"v\":") {
         Ok(Format::Json)
@@ -194,13 +224,19 @@ fn quoted(column: &str) -> String {
 
 /// A file, unpacked if its first bytes are gzip's, that counts what is read of it.
 fn open(path: &Path, read: Arc<AtomicU64>) -> Result<(Box<dyn BufRead + Send>, u64), FeedError> {
-    let failed = |source| FeedError::Io { path: path.display().to_string(), source };
+    let failed = |source| FeedError::Io {
+        path: path.display().to_string(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     let mut reader = BufReader::with_capacity(1 << 16, Counted { file, read });
     let zipped = reader.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
     if zipped {
-        return Ok((Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader))), length));
+        return Ok((
+            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader))),
+            length,
+        ));
     }
     Ok((Box::new(reader), length))
 }
@@ -224,12 +260,16 @@ fn interval_us(seconds: Option<u32>) -> Option<i64> {
 
 fn parse_venue(text: &str) -> Result<String, String> {
     let message = "a venue is 1 to 32 bytes of [a-z0-9._-]";
-    fields::is_venue(text).then(|| text.to_owned()).ok_or_else(|| message.to_owned())
+    fields::is_venue(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| message.to_owned())
 }
 
 fn parse_symbol(text: &str) -> Result<String, String> {
     let message = "a symbol is 1 to 32 bytes of [A-Z0-9._/-]";
-    fields::is_symbol(text).then(|| text.to_owned()).ok_or_else(|| message.to_owned())
+    fields::is_symbol(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| message.to_owned())
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -244,10 +284,15 @@ mod tests {
     use super::*;
     use crate::feed::FeedRecord;
 
-    const CSV: &str = "symbol,trade_id,ts_us,price,qty,side,recv_ns\nBTCUSDT,1,1000000,5,1,sell,\nBTCUSDT,4,2000000,5,1,buy,\n";
+    const CSV: &str =
+        "symbol,trade_id,ts_us,price,qty,side,recv_ns\nBTCUSDT,1,1000000,5,1,sell,\nBTCUSDT,4,2000000,5,1,buy,\n";
 
     fn args() -> ReadingArgs {
-        ReadingArgs { format: None, venue: "binance".into(), tick_interval: None }
+        ReadingArgs {
+            format: None,
+            venue: "binance".into(),
+            tick_interval: None,
+        }
     }
 
     fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -278,20 +323,31 @@ mod tests {
         let (_folder, path) = file("a.csv", CSV.as_bytes());
         let input = open_files(&args(), &[path]).unwrap();
         assert!(input.dense_ids);
-        assert!(input.records.map(Result::unwrap).all(|record| matches!(record, FeedRecord::Trade(_))));
+        assert!(
+            input
+                .records
+                .map(Result::unwrap)
+                .all(|record| matches!(record, FeedRecord::Trade(_)))
+        );
     }
 
     #[test]
     fn a_file_of_no_known_format_asks_for_the_option() {
         let (_folder, path) = file("a.txt", b"[1,2]\n");
         let error = open_files(&args(), &[path]).err().unwrap().to_string();
-        assert!(error.ends_with("its format cannot be told from the first line; say --format"), "{error}");
+        assert!(
+            error.ends_with("its format cannot be told from the first line; say --format"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_missing_file_is_told_before_anything_is_read() {
         let (_folder, path) = file("a.csv", CSV.as_bytes());
-        let error = open_files(&args(), &[path, PathBuf::from("/nonexistent.csv")]).err().unwrap().to_string();
+        let error = open_files(&args(), &[path, PathBuf::from("/nonexistent.csv")])
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.starts_with("/nonexistent.csv: "), "{error}");
     }
 }

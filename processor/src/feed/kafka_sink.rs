@@ -19,8 +19,11 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Settings a feed cannot be without; the user's own settings come before them and cannot undo them.
-const REQUIRED: [(&str, &str); 3] =
-    [("enable.idempotence", "true"), ("acks", "all"), ("partitioner", "murmur2_random")];
+const REQUIRED: [(&str, &str); 3] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("partitioner", "murmur2_random"),
+];
 
 /// Settings that the user may override.
 const DEFAULTS: [(&str, &str); 4] = [
@@ -68,7 +71,10 @@ impl KafkaSink {
     /// # Errors
     /// Refused settings, no broker, or no such topic.
     pub fn connect(brokers: &str, topic: &str, settings: &[(String, String)]) -> Result<Self, FeedError> {
-        let failed = |reason: String| FeedError::Topic { topic: topic.to_owned(), reason };
+        let failed = |reason: String| FeedError::Topic {
+            topic: topic.to_owned(),
+            reason,
+        };
         let mut config = ClientConfig::new();
         for (key, value) in DEFAULTS {
             config.set(key, value);
@@ -84,7 +90,12 @@ impl KafkaSink {
             .create_with_context(Deliveries::default())
             .map_err(|error| failed(error.to_string()))?;
         let partitions = count_partitions(&producer, topic).map_err(failed)?;
-        Ok(Self { producer, topic: topic.to_owned(), partitions, sent: 0 })
+        Ok(Self {
+            producer,
+            topic: topic.to_owned(),
+            partitions,
+            sent: 0,
+        })
     }
 
     /// Partitions of the topic.
@@ -129,9 +140,19 @@ impl KafkaSink {
         if delivered == self.sent && flushed.is_ok() {
             return Ok(delivered);
         }
-        let first = deliveries.first_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let first = first.or(flushed.err().map(|error| error.to_string())).unwrap_or_else(|| "none reported".into());
-        Err(FeedError::Undelivered { failed: self.sent - delivered, sent: self.sent, first })
+        let first = deliveries
+            .first_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let first = first
+            .or(flushed.err().map(|error| error.to_string()))
+            .unwrap_or_else(|| "none reported".into());
+        Err(FeedError::Undelivered {
+            failed: self.sent - delivered,
+            sent: self.sent,
+            first,
+        })
     }
 
     /// Records the broker has not confirmed yet, or never will.
@@ -148,10 +169,20 @@ impl KafkaSink {
 }
 
 fn count_partitions(producer: &ThreadedProducer<Deliveries>, topic: &str) -> Result<i32, String> {
-    let metadata = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| error.to_string())?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or("not in the broker's answer")?;
+    let metadata = producer
+        .client()
+        .fetch_metadata(Some(topic), METADATA_TIMEOUT)
+        .map_err(|error| error.to_string())?;
+    let found = metadata
+        .topics()
+        .iter()
+        .find(|found| found.name() == topic)
+        .ok_or("not in the broker's answer")?;
     if let Some(error) = found.error() {
         return Err(RDKafkaErrorCode::from(error).to_string());
     }
-    i32::try_from(found.partitions().len()).ok().filter(|count| *count > 0).ok_or_else(|| "it has no partitions".into())
+    i32::try_from(found.partitions().len())
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "it has no partitions".into())
 }

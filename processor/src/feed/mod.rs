@@ -85,7 +85,9 @@ pub enum FeedError {
     #[error("record could not be queued: {0}")]
     Queue(rdkafka::error::KafkaError),
     /// Records that the broker did not confirm.
-    #[error("{failed} of {sent} records were not delivered, first error: {first}; the topic holds the others: feed into an empty topic again")]
+    #[error(
+        "{failed} of {sent} records were not delivered, first error: {first}; the topic holds the others: feed into an empty topic again"
+    )]
     Undelivered {
         /// Records without confirmation.
         failed: u64,

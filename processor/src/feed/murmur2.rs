@@ -6,7 +6,10 @@ const MULTIPLIER: u32 = 0x5bd1_e995;
 /// 32-bit murmur2 (Austin Appleby) with the seed and the little-endian words of Kafka's `Utils.murmur2`.
 #[must_use]
 pub fn murmur2(data: &[u8]) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the algorithm takes the length modulo 2^32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the algorithm takes the length modulo 2^32"
+    )]
     let mut hash = SEED ^ data.len() as u32;
     let (words, tail) = data.as_chunks::<4>();
     for word in words {
@@ -49,7 +52,13 @@ mod tests {
 
     #[test]
     fn a_partition_is_never_negative() {
-        let partitions: Vec<_> = ["21", "foobar", "abc", ""].iter().map(|key| partition_of(key.as_bytes(), 12)).collect();
-        assert!(partitions.iter().all(|partition| (0..12).contains(partition)), "{partitions:?}");
+        let partitions: Vec<_> = ["21", "foobar", "abc", ""]
+            .iter()
+            .map(|key| partition_of(key.as_bytes(), 12))
+            .collect();
+        assert!(
+            partitions.iter().all(|partition| (0..12).contains(partition)),
+            "{partitions:?}"
+        );
     }
 }

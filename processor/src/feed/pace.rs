@@ -45,7 +45,9 @@ impl Pace {
 
     /// How long a record of this event time (microseconds) has to wait yet; never for a time before the first one's.
     pub fn wait_for(&mut self, event_time_us: i64, now: Instant) -> Duration {
-        let Speed::Times(factor) = self.speed else { return Duration::ZERO };
+        let Speed::Times(factor) = self.speed else {
+            return Duration::ZERO;
+        };
         let (first_us, started) = *self.origin.get_or_insert((event_time_us, now));
         let recorded = Duration::from_micros(u64::try_from(event_time_us - first_us).unwrap_or(0));
         let due = Duration::try_from_secs_f64(recorded.as_secs_f64() / factor).unwrap_or(Duration::MAX);
@@ -77,7 +79,10 @@ mod tests {
         let mut pace = Pace::new(Speed::Times(10.0));
         assert_eq!(pace.wait_for(1_000_000, start), Duration::ZERO);
         assert_eq!(pace.wait_for(6_000_000, start), Duration::from_millis(500));
-        assert_eq!(pace.wait_for(6_000_000, start + Duration::from_millis(200)), Duration::from_millis(300));
+        assert_eq!(
+            pace.wait_for(6_000_000, start + Duration::from_millis(200)),
+            Duration::from_millis(300)
+        );
         assert_eq!(pace.wait_for(0, start), Duration::ZERO);
     }
 

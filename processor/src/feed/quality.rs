@@ -36,7 +36,10 @@ impl Quality {
     /// Ids are judged only where the venue numbers its trades without holes.
     #[must_use]
     pub fn new(dense_ids: bool) -> Self {
-        Self { sequences: dense_ids.then(IdSequences::default), ..Self::default() }
+        Self {
+            sequences: dense_ids.then(IdSequences::default),
+            ..Self::default()
+        }
     }
 
     /// Takes the next record in arrival order.
@@ -71,19 +74,34 @@ impl Quality {
 
 impl fmt::Display for Quality {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} trades, {} ticks, {} gap records", self.trades, self.ticks, self.gaps)?;
+        write!(
+            f,
+            "{} trades, {} ticks, {} gap records",
+            self.trades, self.ticks, self.gaps
+        )?;
         if self.undecodable > 0 {
-            write!(f, "\n{} lines do not decode and were sent as they are: they become dead letters", self.undecodable)?;
+            write!(
+                f,
+                "\n{} lines do not decode and were sent as they are: they become dead letters",
+                self.undecodable
+            )?;
         }
         if self.id_gaps > 0 {
             write!(f, "\nids: {} holes with {} ids missing", self.id_gaps, self.missing_ids)?;
         }
         if self.repeated_ids > 0 {
-            write!(f, "\nids: {} not above their symbol's newest (copies, or out of order)", self.repeated_ids)?;
+            write!(
+                f,
+                "\nids: {} not above their symbol's newest (copies, or out of order)",
+                self.repeated_ids
+            )?;
         }
         if self.skewed > 0 {
             let (skewed, milliseconds) = (self.skewed, self.largest_skew_us / 1000);
-            write!(f, "\nclocks: {skewed} trades received before they happened, by up to {milliseconds} ms")?;
+            write!(
+                f,
+                "\nclocks: {skewed} trades received before they happened, by up to {milliseconds} ms"
+            )?;
         }
         for (kind, count) in &self.skipped {
             write!(f, "\nskipped: {count} × {kind}")?;
@@ -103,7 +121,10 @@ mod tests {
         for (id, time) in [(1, 10), (4, 20), (4, 20)] {
             quality.observe(&FeedRecord::Trade(trade_at("A", id, time)));
         }
-        let behind = OwnedTrade { received_time_us: 5_000_000, ..trade_at("A", 5, 6_270_000) };
+        let behind = OwnedTrade {
+            received_time_us: 5_000_000,
+            ..trade_at("A", 5, 6_270_000)
+        };
         quality.observe(&FeedRecord::Trade(behind));
         quality.observe(&FeedRecord::Skipped("depthUpdate".into()));
         let told = quality.to_string();

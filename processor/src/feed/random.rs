@@ -19,7 +19,9 @@ impl Random {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         let mut mixer = seed ^ hash;
-        Self { state: std::array::from_fn(|_| splitmix(&mut mixer)) }
+        Self {
+            state: std::array::from_fn(|_| splitmix(&mut mixer)),
+        }
     }
 
     /// 64 uniform bits.
@@ -72,7 +74,14 @@ mod tests {
     fn splitmix_gives_the_published_sequence_of_seed_1234567() {
         let mut state = 1_234_567;
         let first: Vec<_> = (0..3).map(|_| splitmix(&mut state)).collect();
-        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(
+            first,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
     }
 
     #[test]

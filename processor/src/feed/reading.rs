@@ -20,7 +20,10 @@ pub(super) fn recorded_csv(path: &str, reader: Box<dyn BufRead + Send>, venue: &
     let venue = venue.to_owned();
     rows(path, reader, &RECORDED_COLUMNS, move |row| {
         let event_time_us = number("ts_us", &row[2])?;
-        let received_ns: Option<i64> = Some(&row[6]).filter(|text| !text.is_empty()).map(|text| number("recv_ns", text)).transpose()?;
+        let received_ns: Option<i64> = Some(&row[6])
+            .filter(|text| !text.is_empty())
+            .map(|text| number("recv_ns", text))
+            .transpose()?;
         owned(PrintedTrade {
             venue: &venue,
             symbol: &row[0],
@@ -46,7 +49,9 @@ pub(super) fn coinbase_csv(path: &str, reader: Box<dyn BufRead + Send>) -> Recor
         owned(PrintedTrade {
             venue: "coinbase",
             symbol: &row[0],
-            trade_id: ids.next(&row[0], event_time_us).ok_or("more than 1000 trades in one microsecond")?,
+            trade_id: ids
+                .next(&row[0], event_time_us)
+                .ok_or("more than 1000 trades in one microsecond")?,
             price: &row[2],
             quantity: &row[3],
             side: side(&row[1])?,
@@ -64,7 +69,11 @@ pub(super) fn canonical_lines(path: &str, reader: Box<dyn BufRead + Send>) -> Re
         let record = match decode(line.as_bytes(), &mut scratch) {
             Ok(Record::Trade(trade)) => FeedRecord::Trade(OwnedTrade::from(trade)),
             Ok(Record::Tick { event_time_us }) => FeedRecord::Tick { event_time_us },
-            Ok(Record::Gap { symbol, from_us, to_us }) => FeedRecord::Gap { symbol: symbol.to_owned(), from_us, to_us },
+            Ok(Record::Gap { symbol, from_us, to_us }) => FeedRecord::Gap {
+                symbol: symbol.to_owned(),
+                from_us,
+                to_us,
+            },
             Err(_) => FeedRecord::Undecodable(line.as_bytes().to_vec()),
         };
         vec![record]
@@ -94,8 +103,12 @@ fn skipped(reason: &impl ToString) -> FeedRecord {
 
 /// The time of receipt in microseconds, where the line begins with one, and the message.
 fn split_receipt(line: &str) -> (Option<i64>, &str) {
-    let receipt = line.split_once(' ').and_then(|(time, json)| Some((time.parse::<i64>().ok()?, json)));
-    receipt.map_or((None, line), |(nanoseconds, json)| (Some(nanoseconds.div_euclid(1000)), json))
+    let receipt = line
+        .split_once(' ')
+        .and_then(|(time, json)| Some((time.parse::<i64>().ok()?, json)));
+    receipt.map_or((None, line), |(nanoseconds, json)| {
+        (Some(nanoseconds.div_euclid(1000)), json)
+    })
 }
 
 fn side(printed: &str) -> Result<Side, String> {
@@ -107,11 +120,14 @@ fn side(printed: &str) -> Result<Side, String> {
 }
 
 fn number<T: std::str::FromStr>(column: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{column} {text:?} is no whole number in range"))
+    text.parse()
+        .map_err(|_| format!("{column} {text:?} is no whole number in range"))
 }
 
 fn owned(printed: PrintedTrade<'_>) -> Result<OwnedTrade, String> {
-    printed.try_into().map_err(|error: super::InvalidTrade| error.to_string())
+    printed
+        .try_into()
+        .map_err(|error: super::InvalidTrade| error.to_string())
 }
 
 /// Rows of a CSV with a known header; every row has its number of columns.
@@ -130,7 +146,11 @@ fn rows(
             Ok(_) if number == 1 => Err(format!("the header is not {}", columns.join(","))),
             Ok(row) => parse(&row).map(FeedRecord::Trade),
         };
-        Some(parsed.map_err(|reason| FeedError::Row { path: path.clone(), row: number, reason }))
+        Some(parsed.map_err(|reason| FeedError::Row {
+            path: path.clone(),
+            row: number,
+            reason,
+        }))
     }))
 }
 
@@ -142,7 +162,10 @@ fn lines(
 ) -> Records {
     let path = path.to_owned();
     Box::new(reader.lines().flat_map(move |line| match line {
-        Err(source) => vec![Err(FeedError::Io { path: path.clone(), source })],
+        Err(source) => vec![Err(FeedError::Io {
+            path: path.clone(),
+            source,
+        })],
         Ok(line) if line.trim().is_empty() => Vec::new(),
         Ok(line) => parse(line.trim()).into_iter().map(Ok).collect(),
     }))
@@ -192,35 +215,64 @@ mod tests {
                    \"BTC-USD\",\"buy\",25741.03,3.844E-5,\"2023-09-05T16:00:01.775613Z\"\r\n\
                    \"BTC-USD\",\"buy\",25741.03,0.5,\"2023-09-05T16:00:01.775613Z\"\r\n";
         let trades = trades(coinbase_csv("b.csv", reader(csv)));
-        let seen: Vec<_> = trades.iter().map(|trade| (trade.quantity, trade.event_time_us, trade.trade_id)).collect();
+        let seen: Vec<_> = trades
+            .iter()
+            .map(|trade| (trade.quantity, trade.event_time_us, trade.trade_id))
+            .collect();
         let time = 1_693_929_601_775_613;
-        assert_eq!(seen, [(3_844, time, 1_693_929_601_775_613_000), (50_000_000, time, 1_693_929_601_775_613_001)]);
+        assert_eq!(
+            seen,
+            [
+                (3_844, time, 1_693_929_601_775_613_000),
+                (50_000_000, time, 1_693_929_601_775_613_001)
+            ]
+        );
     }
 
     #[test]
     fn a_bad_row_is_named_by_file_row_and_field() {
         let csv = "symbol,trade_id,ts_us,price,qty,side,recv_ns\nBTCUSDT,1,2,NaN,1,sell,\n";
-        let error = recorded_csv("a.csv", reader(csv), "binance").next().unwrap().unwrap_err().to_string();
-        assert!(error.starts_with("a.csv: row 2: price \"NaN\": not a decimal number"), "{error}");
+        let error = recorded_csv("a.csv", reader(csv), "binance")
+            .next()
+            .unwrap()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("a.csv: row 2: price \"NaN\": not a decimal number"),
+            "{error}"
+        );
     }
 
     #[test]
     fn another_header_is_refused() {
-        let error = coinbase_csv("b.csv", reader("symbol,price\n")).next().unwrap().unwrap_err().to_string();
-        assert!(error.contains("row 1: the header is not symbol,side,price,amount,timestamp"), "{error}");
+        let error = coinbase_csv("b.csv", reader("symbol,price\n"))
+            .next()
+            .unwrap()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("row 1: the header is not symbol,side,price,amount,timestamp"),
+            "{error}"
+        );
     }
 
     #[test]
     fn canonical_lines_come_back_and_others_are_passed_on() {
         let lines = "{\"v\":1,\"kind\":\"tick\",\"event_time_us\":7}\n\n{\"v\":2}\n";
         let records: Vec<_> = canonical_lines("c.jsonl", reader(lines)).map(Result::unwrap).collect();
-        let wanted = [FeedRecord::Tick { event_time_us: 7 }, FeedRecord::Undecodable(b"{\"v\":2}".to_vec())];
+        let wanted = [
+            FeedRecord::Tick { event_time_us: 7 },
+            FeedRecord::Undecodable(b"{\"v\":2}".to_vec()),
+        ];
         assert_eq!(records, wanted);
     }
 
     #[test]
     fn a_recording_may_put_the_time_of_receipt_before_the_message() {
-        assert_eq!(split_receipt("1723161253937085768 {\"a\": 1}"), (Some(1_723_161_253_937_085), "{\"a\": 1}"));
+        assert_eq!(
+            split_receipt("1723161253937085768 {\"a\": 1}"),
+            (Some(1_723_161_253_937_085), "{\"a\": 1}")
+        );
         assert_eq!(split_receipt("{\"a\": 1}"), (None, "{\"a\": 1}"));
     }
 }

@@ -55,8 +55,19 @@ impl Synthetic {
     /// The trades in order of time.
     #[must_use]
     pub fn records(self) -> Records {
-        let symbols = self.symbols.iter().map(|symbol| Series::new(self.seed, self.model, symbol)).collect();
-        Box::new(Generator { symbols, second: 0, seconds: self.seconds, rate: self.rate, start_us: self.start_us, ready: VecDeque::new() })
+        let symbols = self
+            .symbols
+            .iter()
+            .map(|symbol| Series::new(self.seed, self.model, symbol))
+            .collect();
+        Box::new(Generator {
+            symbols,
+            second: 0,
+            seconds: self.seconds,
+            rate: self.rate,
+            start_us: self.start_us,
+            ready: VecDeque::new(),
+        })
     }
 }
 
@@ -75,9 +86,14 @@ impl Iterator for Generator {
     fn next(&mut self) -> Option<Self::Item> {
         while self.ready.is_empty() && self.second < self.seconds {
             let start_us = self.start_us + i64::from(self.second) * SECOND_US;
-            let mut trades: Vec<_> =
-                self.symbols.iter_mut().flat_map(|series| series.second(start_us, self.rate)).collect();
-            trades.sort_by(|a, b| (a.event_time_us, &a.symbol, a.trade_id).cmp(&(b.event_time_us, &b.symbol, b.trade_id)));
+            let mut trades: Vec<_> = self
+                .symbols
+                .iter_mut()
+                .flat_map(|series| series.second(start_us, self.rate))
+                .collect();
+            trades.sort_by(|a, b| {
+                (a.event_time_us, &a.symbol, a.trade_id).cmp(&(b.event_time_us, &b.symbol, b.trade_id))
+            });
             self.ready = trades.into();
             self.second += 1;
         }
@@ -110,19 +126,37 @@ enum Law {
 impl Series {
     fn new(seed: u64, model: Model, symbol: &str) -> Self {
         let mut random = Random::new(seed, symbol);
-        let law = if model == Model::Reversion { Law::Reversion } else { Law::Walk };
+        let law = if model == Model::Reversion {
+            Law::Reversion
+        } else {
+            Law::Walk
+        };
         let base_price = 100.0 * libm::exp(6.0 * random.uniform());
         let switches = model == Model::Regimes;
-        Self { symbol: symbol.to_owned(), random, law, switches, base_price, level: 0.0, mean: 0.0, next_id: 1 }
+        Self {
+            symbol: symbol.to_owned(),
+            random,
+            law,
+            switches,
+            base_price,
+            level: 0.0,
+            mean: 0.0,
+            next_id: 1,
+        }
     }
 
     /// The trades of one second, in order of time.
     fn second(&mut self, start_us: i64, rate: f64) -> Vec<OwnedTrade> {
         self.step();
         let count = self.random.poisson(rate);
-        let mut offsets: Vec<i64> = (0..count).map(|_| scaled(self.random.uniform(), SECOND_US - 1)).collect();
+        let mut offsets: Vec<i64> = (0..count)
+            .map(|_| scaled(self.random.uniform(), SECOND_US - 1))
+            .collect();
         offsets.sort_unstable();
-        offsets.into_iter().map(|offset| self.trade(start_us + offset)).collect()
+        offsets
+            .into_iter()
+            .map(|offset| self.trade(start_us + offset))
+            .collect()
     }
 
     fn step(&mut self) {
@@ -143,7 +177,11 @@ impl Series {
         self.law = match self.random.bits() % 4 {
             0 => Law::Walk,
             1 => Law::Reversion,
-            2 => Law::Trend(if self.random.bits().is_multiple_of(2) { VOLATILITY / 20.0 } else { -VOLATILITY / 20.0 }),
+            2 => Law::Trend(if self.random.bits().is_multiple_of(2) {
+                VOLATILITY / 20.0
+            } else {
+                -VOLATILITY / 20.0
+            }),
             _ => Law::Calm,
         };
     }
@@ -151,7 +189,11 @@ impl Series {
     fn trade(&mut self, event_time_us: i64) -> OwnedTrade {
         let trade_id = self.next_id;
         self.next_id += 1;
-        let side = if self.random.bits().is_multiple_of(2) { Side::Buy } else { Side::Sell };
+        let side = if self.random.bits().is_multiple_of(2) {
+            Side::Buy
+        } else {
+            Side::Sell
+        };
         OwnedTrade {
             venue: "synthetic".into(),
             symbol: self.symbol.clone(),
@@ -167,14 +209,21 @@ impl Series {
 
 /// The nearest positive multiple of `unit` (scaled by 1e-8).
 fn rounded(value: f64, unit: i64) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and the series stays far from the ends")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast saturates, and the series stays far from the ends"
+    )]
     let units = libm::round(value * f64::from(i32::try_from(SCALE / unit).unwrap_or(1))) as i64;
     units.max(1).saturating_mul(unit)
 }
 
 /// A whole number in `0..=most` from a uniform one.
 fn scaled(uniform: f64, most: i64) -> i64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "both lie below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "both lie below 2^53"
+    )]
     let value = (uniform * (most + 1) as f64) as i64;
     value
 }
@@ -188,7 +237,14 @@ mod tests {
 
     fn synthetic(model: Model, seconds: u32) -> Synthetic {
         let symbols = vec!["BTCUSDT".to_owned(), "ETHUSDT".to_owned()];
-        Synthetic { model, seed: 42, symbols, start_us: 1_700_000_000_000_000, seconds, rate: 4.0 }
+        Synthetic {
+            model,
+            seed: 42,
+            symbols,
+            start_us: 1_700_000_000_000_000,
+            seconds,
+            rate: 4.0,
+        }
     }
 
     fn trades(synthetic: Synthetic) -> Vec<OwnedTrade> {
@@ -215,25 +271,45 @@ mod tests {
     #[test]
     fn trades_come_in_order_of_time_with_dense_ids_at_the_wanted_rate() {
         let trades = trades(synthetic(Model::Regimes, 3600));
-        assert!(trades.windows(2).all(|pair| pair[0].event_time_us <= pair[1].event_time_us));
-        let ids: Vec<_> = trades.iter().filter(|trade| trade.symbol == "ETHUSDT").map(|trade| trade.trade_id).collect();
+        assert!(
+            trades
+                .windows(2)
+                .all(|pair| pair[0].event_time_us <= pair[1].event_time_us)
+        );
+        let ids: Vec<_> = trades
+            .iter()
+            .filter(|trade| trade.symbol == "ETHUSDT")
+            .map(|trade| trade.trade_id)
+            .collect();
         assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>());
         assert!((27_000..31_000).contains(&trades.len()), "{}", trades.len());
     }
 
     #[test]
     fn a_symbols_series_does_not_depend_on_the_others() {
-        let alone = Synthetic { symbols: vec!["ETHUSDT".into()], ..synthetic(Model::Walk, 60) };
-        let both: Vec<_> =
-            trades(synthetic(Model::Walk, 60)).into_iter().filter(|trade| trade.symbol == "ETHUSDT").collect();
+        let alone = Synthetic {
+            symbols: vec!["ETHUSDT".into()],
+            ..synthetic(Model::Walk, 60)
+        };
+        let both: Vec<_> = trades(synthetic(Model::Walk, 60))
+            .into_iter()
+            .filter(|trade| trade.symbol == "ETHUSDT")
+            .collect();
         assert_eq!(trades(alone), both);
     }
 
     #[test]
     fn the_reverting_series_stays_near_its_mean_and_the_walk_does_not() {
         let spread = |model| {
-            let trades = trades(Synthetic { rate: 1.0, ..synthetic(model, 100_000) });
-            let prices: Vec<_> = trades.iter().filter(|trade| trade.symbol == "BTCUSDT").map(|trade| trade.price).collect();
+            let trades = trades(Synthetic {
+                rate: 1.0,
+                ..synthetic(model, 100_000)
+            });
+            let prices: Vec<_> = trades
+                .iter()
+                .filter(|trade| trade.symbol == "BTCUSDT")
+                .map(|trade| trade.price)
+                .collect();
             let (low, high) = (*prices.iter().min().unwrap(), *prices.iter().max().unwrap());
             Decimal(high - low).to_string().parse::<f64>().unwrap() / Decimal(low).to_string().parse::<f64>().unwrap()
         };

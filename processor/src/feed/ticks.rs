@@ -17,7 +17,12 @@ pub struct Ticks<I> {
 #[must_use]
 pub fn with_ticks(records: Records, interval_us: Option<i64>) -> Records {
     match interval_us.filter(|interval| *interval > 0) {
-        Some(interval_us) => Box::new(Ticks { records, interval_us, confirmed_us: None, due: None }),
+        Some(interval_us) => Box::new(Ticks {
+            records,
+            interval_us,
+            confirmed_us: None,
+            due: None,
+        }),
         None => records,
     }
 }
@@ -32,7 +37,10 @@ impl<I: Iterator<Item = Result<FeedRecord, FeedError>>> Iterator for Ticks<I> {
         let record = self.records.next()?;
         if let Ok(FeedRecord::Trade(trade)) = &record {
             let boundary = trade.event_time_us - trade.event_time_us.rem_euclid(self.interval_us);
-            self.due = self.confirmed_us.is_some_and(|confirmed| boundary > confirmed).then_some(boundary);
+            self.due = self
+                .confirmed_us
+                .is_some_and(|confirmed| boundary > confirmed)
+                .then_some(boundary);
             self.confirmed_us = self.confirmed_us.max(Some(boundary));
         }
         Some(record)
@@ -56,7 +64,16 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        let wanted = ["trade 100", "trade 900", "trade 1100", "tick 1000", "trade 1050", "trade 900", "trade 3999", "tick 3000"];
+        let wanted = [
+            "trade 100",
+            "trade 900",
+            "trade 1100",
+            "tick 1000",
+            "trade 1050",
+            "trade 900",
+            "trade 3999",
+            "tick 3000",
+        ];
         assert_eq!(seen, wanted);
     }
 }

@@ -99,9 +99,27 @@ impl OwnedTrade {
 
 impl From<Trade<'_>> for OwnedTrade {
     fn from(trade: Trade<'_>) -> Self {
-        let Trade { venue, symbol, trade_id, price, quantity, side, event_time_us, received_time_us } = trade;
+        let Trade {
+            venue,
+            symbol,
+            trade_id,
+            price,
+            quantity,
+            side,
+            event_time_us,
+            received_time_us,
+        } = trade;
         let (venue, symbol) = (venue.to_owned(), symbol.to_owned());
-        Self { venue, symbol, trade_id, price, quantity, side, event_time_us, received_time_us }
+        Self {
+            venue,
+            symbol,
+            trade_id,
+            price,
+            quantity,
+            side,
+            event_time_us,
+            received_time_us,
+        }
     }
 }
 
@@ -123,7 +141,14 @@ impl TryFrom<PrintedTrade<'_>> for OwnedTrade {
 }
 
 fn name(field: &'static str, text: &str, valid: fn(&str) -> bool) -> Result<String, InvalidTrade> {
-    if valid(text) { Ok(text.to_owned()) } else { Err(InvalidTrade::Name { field, text: text.to_owned() }) }
+    if valid(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidTrade::Name {
+            field,
+            text: text.to_owned(),
+        })
+    }
 }
 
 fn positive(field: &'static str, text: &str) -> Result<i64, InvalidTrade> {
@@ -132,11 +157,19 @@ fn positive(field: &'static str, text: &str) -> Result<i64, InvalidTrade> {
         Ok(value) => return Ok(value),
         Err(error) => error.to_string(),
     };
-    Err(InvalidTrade::Decimal { field, text: text.to_owned(), reason })
+    Err(InvalidTrade::Decimal {
+        field,
+        text: text.to_owned(),
+        reason,
+    })
 }
 
 fn time(field: &'static str, time: i64) -> Result<i64, InvalidTrade> {
-    if fields::TIMES_US.contains(&time) { Ok(time) } else { Err(InvalidTrade::Time { field, time }) }
+    if fields::TIMES_US.contains(&time) {
+        Ok(time)
+    } else {
+        Err(InvalidTrade::Time { field, time })
+    }
 }
 
 /// Ids for sources that have none: event time × 1000 + the trade's ordinal at that time.
@@ -158,7 +191,10 @@ impl TimeIds {
             self.0.insert(symbol.to_owned(), BTreeMap::new());
         }
         let times = self.0.get_mut(symbol)?;
-        let ordinal = times.entry(event_time_us).and_modify(|ordinal| *ordinal += 1).or_insert(0);
+        let ordinal = times
+            .entry(event_time_us)
+            .and_modify(|ordinal| *ordinal += 1)
+            .or_insert(0);
         let (ordinal, base) = (*ordinal, u64::try_from(event_time_us).ok()?.checked_mul(IDS_PER_TIME)?);
         if times.len() > REMEMBERED_TIMES {
             times.pop_first();

@@ -54,9 +54,13 @@ struct Print<'a> {
 
 impl Messages for Binance {
     fn read(&mut self, json: &str, received_us: Option<i64>) -> Message {
-        let Some(envelope) = shape::<Envelope<'_>>(json) else { return malformed() };
+        let Some(envelope) = shape::<Envelope<'_>>(json) else {
+            return malformed();
+        };
         let message = envelope.data.map_or(json, RawValue::get);
-        let Some(kind) = shape::<Kind<'_>>(message) else { return malformed() };
+        let Some(kind) = shape::<Kind<'_>>(message) else {
+            return malformed();
+        };
         match kind.e.as_deref() {
             Some(kind @ ("trade" | "aggTrade")) => self.read_print(kind, message, received_us),
             Some(other) => Message::Other(other.to_owned()),
@@ -67,13 +71,20 @@ impl Messages for Binance {
 
 impl Binance {
     fn read_print(&mut self, kind: &str, message: &str, received_us: Option<i64>) -> Message {
-        let Some(print) = shape::<Print<'_>>(message) else { return malformed() };
-        let Some(trade_id) = (if kind == "trade" { print.t } else { print.a }) else { return malformed() };
+        let Some(print) = shape::<Print<'_>>(message) else {
+            return malformed();
+        };
+        let Some(trade_id) = (if kind == "trade" { print.t } else { print.a }) else {
+            return malformed();
+        };
         if !self.takes(&print.s, kind) {
             return Message::Other(format!("{kind} beside the symbol's other kind of trades"));
         }
-        let event_time_us =
-            if print.time < FIRST_MICROSECONDS { print.time.saturating_mul(1000) } else { print.time };
+        let event_time_us = if print.time < FIRST_MICROSECONDS {
+            print.time.saturating_mul(1000)
+        } else {
+            print.time
+        };
         Message::Trades(vec![OwnedTrade::try_from(PrintedTrade {
             venue: "binance",
             symbol: &print.s,
@@ -129,14 +140,18 @@ mod tests {
 
     #[test]
     fn the_taker_bought_where_the_buyer_was_not_the_maker() {
-        let Message::Trades(trades) = read(&TRADE.replace("\"m\":true", "\"m\":false")) else { panic!("no trade") };
+        let Message::Trades(trades) = read(&TRADE.replace("\"m\":true", "\"m\":false")) else {
+            panic!("no trade")
+        };
         assert_eq!(trades[0].as_ref().map(|trade| trade.side), Ok(Side::Buy));
     }
 
     #[test]
     fn an_aggregate_is_a_trade_under_its_own_id() {
         let json = r#"{"e":"aggTrade","E":2,"s":"BTCUSDT","a":12345,"p":"0.001","q":"100","f":100,"l":105,"T":1,"m":true,"M":true}"#;
-        let Message::Trades(trades) = read(json) else { panic!("no trade") };
+        let Message::Trades(trades) = read(json) else {
+            panic!("no trade")
+        };
         assert_eq!(trades[0].as_ref().map(|trade| trade.trade_id), Ok(12_345));
     }
 
@@ -150,9 +165,15 @@ mod tests {
     }
 
     #[rstest]
-    #[case::book_ticker(r#"{"stream":"b","data":{"u":50093239212,"s":"BTCUSDT","b":"1","B":"3","a":"2","A":"1"}}"#, "no event type")]
+    #[case::book_ticker(
+        r#"{"stream":"b","data":{"u":50093239212,"s":"BTCUSDT","b":"1","B":"3","a":"2","A":"1"}}"#,
+        "no event type"
+    )]
     #[case::snapshot(r#"{"lastUpdateId":1,"bids":[["1","2"]],"asks":[]}"#, "no event type")]
-    #[case::depth(r#"{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}"#, "depthUpdate")]
+    #[case::depth(
+        r#"{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}"#,
+        "depthUpdate"
+    )]
     #[case::later_kind(r#"{"e":"blockTrade"}"#, "blockTrade")]
     #[case::answer(r#"{"result":null,"id":1}"#, "no event type")]
     #[case::array("[1,2]", "malformed message")]
@@ -164,7 +185,9 @@ mod tests {
 
     #[test]
     fn a_trade_without_a_price_is_invalid_not_fatal() {
-        let Message::Trades(trades) = read(&TRADE.replace("61837.63000000", "0")) else { panic!("no trade") };
+        let Message::Trades(trades) = read(&TRADE.replace("61837.63000000", "0")) else {
+            panic!("no trade")
+        };
         assert!(trades[0].is_err());
     }
 }

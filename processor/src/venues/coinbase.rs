@@ -39,7 +39,9 @@ struct Match<'a> {
 
 impl Messages for Coinbase {
     fn read(&mut self, json: &str, received_us: Option<i64>) -> Message {
-        let Some(kind) = shape::<Kind<'_>>(json) else { return malformed() };
+        let Some(kind) = shape::<Kind<'_>>(json) else {
+            return malformed();
+        };
         match kind.kind.as_deref() {
             Some("match" | "last_match") => read_match(json, received_us).unwrap_or_else(malformed),
             Some(other) => Message::Other(other.to_owned()),
@@ -81,7 +83,9 @@ mod tests {
     #[case("match", "buy", Side::Sell)]
     #[case("last_match", "sell", Side::Buy)]
     fn the_takers_side_is_the_other_one(#[case] kind: &str, #[case] maker: &str, #[case] taker: Side) {
-        let json = MATCH.replace("\"match\"", &format!("\"{kind}\"")).replace("\"sell\"", &format!("\"{maker}\""));
+        let json = MATCH
+            .replace("\"match\"", &format!("\"{kind}\""))
+            .replace("\"sell\"", &format!("\"{maker}\""));
         let wanted = OwnedTrade {
             venue: "coinbase".into(),
             symbol: "BTC-USD".into(),
@@ -96,8 +100,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case(r#"{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD"]}]}"#, "subscriptions")]
-    #[case(r#"{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD"}"#, "heartbeat")]
+    #[case(
+        r#"{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD"]}]}"#,
+        "subscriptions"
+    )]
+    #[case(
+        r#"{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD"}"#,
+        "heartbeat"
+    )]
     #[case(r#"{"type":"error","message":"x"}"#, "error")]
     #[case(r"{}", "no type")]
     #[case("", "malformed message")]
@@ -108,6 +118,9 @@ mod tests {
 
     #[test]
     fn a_time_that_is_none_makes_the_message_malformed() {
-        assert_eq!(Coinbase.read(&MATCH.replace("2014-11-07T", "yesterday "), None), malformed());
+        assert_eq!(
+            Coinbase.read(&MATCH.replace("2014-11-07T", "yesterday "), None),
+            malformed()
+        );
     }
 }

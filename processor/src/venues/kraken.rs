@@ -59,7 +59,9 @@ impl Messages for Kraken {
         if json.starts_with('[') {
             return self.read_v1(json, received_us);
         }
-        let Some(kind) = shape::<Kind<'_>>(json) else { return malformed() };
+        let Some(kind) = shape::<Kind<'_>>(json) else {
+            return malformed();
+        };
         match (kind.channel.as_deref(), kind.event.or(kind.method)) {
             (Some("trade"), None) => read_v2(json, received_us).unwrap_or_else(malformed),
             (Some(other), _) => Message::Other(other.to_owned()),
@@ -72,8 +74,12 @@ impl Messages for Kraken {
 impl Kraken {
     /// `[channel id, trades, channel name, pair]`; other channels may have more elements.
     fn read_v1(&mut self, json: &str, received_us: Option<i64>) -> Message {
-        let Some(frame) = shape::<Vec<&RawValue>>(json) else { return malformed() };
-        let [_, trades, channel, pair] = frame.as_slice() else { return Message::Other("frame".to_owned()) };
+        let Some(frame) = shape::<Vec<&RawValue>>(json) else {
+            return malformed();
+        };
+        let [_, trades, channel, pair] = frame.as_slice() else {
+            return Message::Other("frame".to_owned());
+        };
         match shape::<Cow<'_, str>>(channel.get()).as_deref() {
             Some("trade") => self.trades_v1(trades, pair, received_us).unwrap_or_else(malformed),
             Some(other) => Message::Other(other.to_owned()),
@@ -84,7 +90,10 @@ impl Kraken {
     fn trades_v1(&mut self, trades: &RawValue, pair: &RawValue, received_us: Option<i64>) -> Option<Message> {
         let pair: Cow<'_, str> = shape(pair.get())?;
         let trades: Vec<Vec<Cow<'_, str>>> = shape(trades.get())?;
-        let trades: Option<Vec<_>> = trades.iter().map(|trade| self.trade_v1(trade, &pair, received_us)).collect();
+        let trades: Option<Vec<_>> = trades
+            .iter()
+            .map(|trade| self.trade_v1(trade, &pair, received_us))
+            .collect();
         trades.map(Message::Trades)
     }
 
@@ -95,7 +104,9 @@ impl Kraken {
         pair: &str,
         received_us: Option<i64>,
     ) -> Option<Result<OwnedTrade, InvalidTrade>> {
-        let [price, quantity, time, side, ..] = trade else { return None };
+        let [price, quantity, time, side, ..] = trade else {
+            return None;
+        };
         // Seconds with six decimals: a scaled number of seconds is hundredths of microseconds.
         let event_time_us = fixed_point::parse(time).ok()? / 100;
         let side = match &**side {
@@ -194,15 +205,24 @@ mod tests {
     }
 
     #[rstest]
-    #[case(r#"{"connectionID":1,"event":"systemStatus","status":"online","version":"1.9.0"}"#, "systemStatus")]
-    #[case(r#"{"channelID":0,"channelName":"trade","event":"subscriptionStatus","pair":"XBT/USD"}"#, "subscriptionStatus")]
+    #[case(
+        r#"{"connectionID":1,"event":"systemStatus","status":"online","version":"1.9.0"}"#,
+        "systemStatus"
+    )]
+    #[case(
+        r#"{"channelID":0,"channelName":"trade","event":"subscriptionStatus","pair":"XBT/USD"}"#,
+        "subscriptionStatus"
+    )]
     #[case(r#"{"event":"heartbeat"}"#, "heartbeat")]
     #[case(r#"{"channel":"heartbeat"}"#, "heartbeat")]
     #[case(r#"{"channel":"status","type":"update","data":[{"system":"online"}]}"#, "status")]
     #[case(r#"{"method":"subscribe","success":true}"#, "subscribe")]
     #[case(r#"[0,["1","2"],"spread","XBT/USD"]"#, "spread")]
     #[case(r#"[0,{"a":[]},{"b":[]},"book-10","XBT/USD"]"#, "frame")]
-    #[case(r#"[0,[["1","1","1534614057.321597","x","l",""]],"trade","XBT/USD"]"#, "malformed message")]
+    #[case(
+        r#"[0,[["1","1","1534614057.321597","x","l",""]],"trade","XBT/USD"]"#,
+        "malformed message"
+    )]
     #[case(r#"[0,[["1","1"]],"trade","XBT/USD"]"#, "malformed message")]
     #[case("[0,", "malformed message")]
     #[case("{}", "no channel")]

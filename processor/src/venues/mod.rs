@@ -40,7 +40,10 @@ fn malformed() -> Message {
 
 /// Microseconds of an RFC 3339 time.
 fn microseconds(rfc3339: &str) -> Option<i64> {
-    rfc3339.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+    rfc3339
+        .parse::<jiff::Timestamp>()
+        .ok()
+        .map(jiff::Timestamp::as_microsecond)
 }
 
 /// Reads a JSON value; `None` where it has another shape.
