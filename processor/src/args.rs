@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::backtest::BacktestArgs;
 use crate::commands::feed::FeedArgs;
 use crate::commands::migrate::MigrateArgs;
 
@@ -27,6 +28,8 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Feed recorded files, messages of a venue or a synthetic series into the source topic.
     Feed(Box<FeedArgs>),
+    /// Apply recorded trades without a server, and write the rows and their figures into a folder.
+    Backtest(BacktestArgs),
 }
 
 /// Arguments of `assay run`. Credentials come from the environment or from files, never from the command line:

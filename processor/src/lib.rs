@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod backtest;
 pub mod commands;
 pub mod commit;
 pub mod connect;

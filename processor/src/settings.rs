@@ -70,6 +70,14 @@ pub fn load(args: &RunArgs) -> Result<(StrategyPipeline, RunConfig), SettingsErr
 /// # Errors
 /// The manifest or a credential is wrong.
 pub fn standalone(pipeline: &StrategyPipeline, args: &RunArgs) -> Result<RunConfig, SettingsError> {
+    from_instance(pipeline, standalone_instance(pipeline, args.instance)?, args)
+}
+
+/// The revision that a process without an operator works for: so a backtest and a run of one manifest share it.
+///
+/// # Errors
+/// The manifest's settings are wrong.
+pub fn standalone_instance(pipeline: &StrategyPipeline, ordinal: u32) -> Result<RevisionInstance, Problems> {
     let settings = canonical_settings(&pipeline.spec.settings)?;
     let (topic, partitions) = (pipeline.spec.source.topic.clone(), pipeline.spec.source.partitions);
     let inputs = RevisionInputs {
@@ -79,20 +87,19 @@ pub fn standalone(pipeline: &StrategyPipeline, args: &RunArgs) -> Result<RunConf
         partitions,
     };
     let identity = identity_of(pipeline);
-    let instance = RevisionInstance {
+    Ok(RevisionInstance {
         pipeline: identity.uid,
         cluster: identity.cluster,
         namespace: identity.namespace,
         name: identity.name,
-        revision: inputs.id(args.instance).to_string(),
+        revision: inputs.id(ordinal).to_string(),
         engine_semantics: ENGINE_SEMANTICS,
         topic,
         topic_identity: String::new(),
         partitions,
         settings,
         offsets: Vec::new(),
-    };
-    from_instance(pipeline, instance, args)
+    })
 }
 
 fn from_instance(
@@ -207,7 +214,7 @@ fn start_offsets(offsets: &assay_crds::InstanceOffsets) -> StartOffsets {
     }
 }
 
-fn read(path: &Path, option: &'static str) -> Result<String, SettingsError> {
+pub(crate) fn read(path: &Path, option: &'static str) -> Result<String, SettingsError> {
     let unreadable = |source| SettingsError::Unreadable {
         path: path.display().to_string(),
         option,

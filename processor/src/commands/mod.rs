@@ -1,5 +1,6 @@
 //! The subcommands of `assay`.
 
+pub mod backtest;
 pub mod feed;
 pub mod migrate;
 pub mod run;
