@@ -54,7 +54,13 @@ impl Figures {
     pub fn new(settings: &Settings, first: &Trade<'_>) -> Self {
         let exceptions = settings.symbols.get(first.symbol).copied().unwrap_or_default();
         let profile = VolumeProfile::new(PriceUnits::around(first.price, exceptions).bucket);
-        Self { moments: Moments::default(), profile, low: i64::MAX, high: 0, beyond_range: 0 }
+        Self {
+            moments: Moments::default(),
+            profile,
+            low: i64::MAX,
+            high: 0,
+            beyond_range: 0,
+        }
     }
 
     /// Adds a trade.
@@ -75,7 +81,8 @@ impl Figures {
     #[must_use]
     pub fn text(&self) -> FiguresText {
         let area = self.profile.value_area();
-        let edge = |price: fn(&assay_engine::indicators::ValueArea) -> i64| area.as_ref().map(|area| decimal(price(area)));
+        let edge =
+            |price: fn(&assay_engine::indicators::ValueArea) -> i64| area.as_ref().map(|area| decimal(price(area)));
         FiguresText {
             trades: self.moments.trades,
             beyond_range: self.beyond_range,

@@ -85,7 +85,13 @@ impl<S: ResultStore> Backtest<S> {
         for partition in 0..registration.partitions {
             partitions.push(take_over(&store, &registration, partition, &settings).await?);
         }
-        Ok(Self { store, settings, partitions, tally: Tally::default(), records: 0 })
+        Ok(Self {
+            store,
+            settings,
+            partitions,
+            tally: Tally::default(),
+            records: 0,
+        })
     }
 
     /// The settings of the revision.
@@ -118,12 +124,23 @@ impl<S: ResultStore> Backtest<S> {
         self.commit().await?;
         let states = self.partitions.iter().map(|lane| lane.partition.state());
         let counters = total_counters(states);
-        let watermarks = self.partitions.iter().filter_map(|lane| lane.partition.state().watermark_us());
-        Ok(Finished { watermark_us: watermarks.max(), counters, settings: self.settings, tally: self.tally })
+        let watermarks = self
+            .partitions
+            .iter()
+            .filter_map(|lane| lane.partition.state().watermark_us());
+        Ok(Finished {
+            watermark_us: watermarks.max(),
+            counters,
+            settings: self.settings,
+            tally: self.tally,
+        })
     }
 
     fn append(&mut self, routed: &Routed) -> Result<(), BacktestError> {
-        let Some(lane) = usize::try_from(routed.partition).ok().and_then(|at| self.partitions.get_mut(at)) else {
+        let Some(lane) = usize::try_from(routed.partition)
+            .ok()
+            .and_then(|at| self.partitions.get_mut(at))
+        else {
             return Ok(());
         };
         let record = RawRecord {
@@ -133,7 +150,10 @@ impl<S: ResultStore> Backtest<S> {
             value: &routed.value,
             headers: "",
         };
-        let stopped = |stop| BacktestError::Stopped { partition: routed.partition, stop };
+        let stopped = |stop| BacktestError::Stopped {
+            partition: routed.partition,
+            stop,
+        };
         lane.partition.ingest([record]).map_err(stopped)?;
         lane.next_offset += 1;
         // Nothing is published; views that nobody takes would pile up.
@@ -146,7 +166,11 @@ impl<S: ResultStore> Backtest<S> {
     }
 
     async fn commit(&mut self) -> Result<(), BacktestError> {
-        let advances: Vec<_> = self.partitions.iter_mut().filter_map(|lane| lane.partition.make_advance()).collect();
+        let advances: Vec<_> = self
+            .partitions
+            .iter_mut()
+            .filter_map(|lane| lane.partition.make_advance())
+            .collect();
         for advance in &advances {
             self.tally.add(advance);
         }
@@ -166,7 +190,12 @@ impl<S: ResultStore> Backtest<S> {
             let partition = lane.partition.fence().partition;
             match verdicts.get(&partition) {
                 Some(Verdict::Advanced) => lane.partition.settle(&Verdict::Advanced),
-                Some(Verdict::Stopped(stop)) => return Err(BacktestError::Stopped { partition, stop: stop.clone() }),
+                Some(Verdict::Stopped(stop)) => {
+                    return Err(BacktestError::Stopped {
+                        partition,
+                        stop: stop.clone(),
+                    });
+                }
                 Some(Verdict::Fenced | Verdict::Restart) => return Err(BacktestError::TakenOver(partition)),
                 // Without a verdict an advance that was made did not move: only another writer does that.
                 None if lane.partition.is_in_flight() => return Err(BacktestError::TakenOver(partition)),
@@ -190,7 +219,11 @@ pub struct Finished {
 }
 
 fn registration(instance: RevisionInstance, live_from_offset: i64) -> Registration {
-    let offsets = |partition| StartOffsets { partition, start_offset: 0, live_from_offset };
+    let offsets = |partition| StartOffsets {
+        partition,
+        start_offset: 0,
+        live_from_offset,
+    };
     Registration {
         pipeline: instance.pipeline,
         cluster: instance.cluster,
@@ -211,10 +244,18 @@ async fn take_over<S: ResultStore>(
     partition: i32,
     settings: &Arc<Settings>,
 ) -> Result<Lane, BacktestError> {
-    let progress = store.take_over(&registration.pipeline, &registration.revision, partition, 0).await?;
-    let log = LogBounds { start: 0, end: progress.next_offset };
+    let progress = store
+        .take_over(&registration.pipeline, &registration.revision, partition, 0)
+        .await?;
+    let log = LogBounds {
+        start: 0,
+        end: progress.next_offset,
+    };
     let recovered = recover(progress, &[], log, settings).map_err(|stop| BacktestError::Stopped { partition, stop })?;
-    Ok(Lane { partition: recovered.partition, next_offset: recovered.resume_offset })
+    Ok(Lane {
+        partition: recovered.partition,
+        next_offset: recovered.resume_offset,
+    })
 }
 
 fn total_counters<'a>(states: impl Iterator<Item = &'a PartitionState>) -> BTreeMap<&'static str, u64> {

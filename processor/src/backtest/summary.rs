@@ -52,8 +52,11 @@ pub struct InputText {
 /// Puts the document together.
 #[must_use]
 pub fn summarize(finished: &Finished, quality: &Quality, figures: &BTreeMap<String, Figures>) -> Summary {
-    let (records, dead_letters): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        finished.counters.iter().map(|(name, count)| (*name, *count)).partition(|(name, _)| NOT_DEAD.contains(name));
+    let (records, dead_letters): (BTreeMap<_, _>, BTreeMap<_, _>) = finished
+        .counters
+        .iter()
+        .map(|(name, count)| (*name, *count))
+        .partition(|(name, _)| NOT_DEAD.contains(name));
     Summary {
         revision: finished.settings.revision.clone(),
         watermark_us: finished.watermark_us,
@@ -67,7 +70,10 @@ pub fn summarize(finished: &Finished, quality: &Quality, figures: &BTreeMap<Stri
             skewed_clock: quality.skewed,
             skipped: quality.skipped.clone(),
         },
-        symbols: figures.iter().map(|(symbol, figures)| (symbol.clone(), figures.text())).collect(),
+        symbols: figures
+            .iter()
+            .map(|(symbol, figures)| (symbol.clone(), figures.text()))
+            .collect(),
         scores: finished.tally.scores(),
     }
 }
@@ -77,13 +83,21 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (symbol, figures) in &self.symbols {
             let (vwap, deviation) = (shown(figures.vwap.as_ref()), shown(figures.standard_deviation.as_ref()));
-            writeln!(f, "{symbol}: {} trades, volume {}, VWAP {vwap} ± {deviation}", figures.trades, figures.volume)?;
+            writeln!(
+                f,
+                "{symbol}: {} trades, volume {}, VWAP {vwap} ± {deviation}",
+                figures.trades, figures.volume
+            )?;
         }
         writeln!(f, "{:<18} {:<12} {HEADER}", "STRATEGY", "SYMBOL")?;
         for score in &self.scores {
             writeln!(f, "{score}")?;
         }
-        let counts = self.records.iter().chain(&self.dead_letters).map(|(name, count)| format!("{count} {name}"));
+        let counts = self
+            .records
+            .iter()
+            .chain(&self.dead_letters)
+            .map(|(name, count)| format!("{count} {name}"));
         writeln!(f, "records: {}", counts.collect::<Vec<_>>().join(", "))
     }
 }
@@ -94,7 +108,13 @@ impl fmt::Display for ScoreText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = |kind| self.outcomes.get(kind).copied().unwrap_or(0);
         write!(f, "{:<18} {:<12} {:>9}", self.strategy, self.symbol, self.forecasts)?;
-        write!(f, " {:>7} {:>7} {:>7}", outcome("HIT"), outcome("MISS"), outcome("VOID"))?;
+        write!(
+            f,
+            " {:>7} {:>7} {:>7}",
+            outcome("HIT"),
+            outcome("MISS"),
+            outcome("VOID")
+        )?;
         write!(f, " {:>9} {:>7}", rounded(self.hit_rate), rounded(self.brier_skill))
     }
 }

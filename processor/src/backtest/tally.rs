@@ -70,7 +70,10 @@ impl Tally {
     /// All scores in the order (strategy, symbol).
     #[must_use]
     pub fn scores(&self) -> Vec<ScoreText> {
-        self.0.iter().map(|((strategy, symbol), score)| score.text(strategy, symbol)).collect()
+        self.0
+            .iter()
+            .map(|((strategy, symbol), score)| score.text(strategy, symbol))
+            .collect()
     }
 
     fn score(&mut self, strategy: &str, symbol: &str) -> &mut Score {

@@ -69,7 +69,9 @@ pub async fn backtest(args: &BacktestArgs) -> Result<Summary, CommandError> {
     let pipeline = load_pipeline(&text).map_err(SettingsError::from)?;
     let input = open_files(&args.reading, &args.trades).map_err(BacktestError::from)?;
     make_empty(&args.out)?;
-    let store = SqliteStore::open(&args.out.join(RESULTS)).await.map_err(BacktestError::from)?;
+    let store = SqliteStore::open(&args.out.join(RESULTS))
+        .await
+        .map_err(BacktestError::from)?;
     let run = Backtest::start(&pipeline, store, args.live_from).await?;
     let summary = apply(run, input).await?;
     write_summary(&args.out.join(SUMMARY), &summary)?;
@@ -102,7 +104,10 @@ async fn apply(mut run: Backtest<SqliteStore>, input: Input) -> Result<Summary, 
 }
 
 fn make_empty(folder: &Path) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Output { path: folder.to_owned(), source };
+    let failed = |source| CommandError::Output {
+        path: folder.to_owned(),
+        source,
+    };
     std::fs::create_dir_all(folder).map_err(failed)?;
     match std::fs::read_dir(folder).map_err(failed)?.next() {
         None => Ok(()),
@@ -111,7 +116,10 @@ fn make_empty(folder: &Path) -> Result<(), CommandError> {
 }
 
 fn write_summary(path: &Path, summary: &Summary) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Output { path: path.to_owned(), source };
+    let failed = |source| CommandError::Output {
+        path: path.to_owned(),
+        source,
+    };
     let mut text = serde_json::to_string_pretty(summary).map_err(|error| failed(error.into()))?;
     text.push('\n');
     std::fs::write(path, text).map_err(failed)
