@@ -6,6 +6,8 @@ mod counters;
 mod faults;
 mod scores;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

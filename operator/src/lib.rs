@@ -3,11 +3,19 @@
 //! Four steps a pass: dereference (all reads), validate (pure), build (pure), apply (all writes). It never links the engine and never
 //! writes a spec.
 
+pub mod admin;
+pub mod args;
+pub mod commands;
+pub mod context;
 pub mod kafka;
+pub mod leader;
 pub mod names;
+pub mod observe;
 pub mod pipeline;
 pub mod rollout;
 pub mod scaling;
 pub mod secrets;
 pub mod store;
+pub mod text;
 pub mod topics;
+pub mod uninstall;

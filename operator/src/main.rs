@@ -1,1 +1,48 @@
-fn main() {}
+//! The `assay-operator` binary: wiring only.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use assay_operator::args::{Cli, Command};
+use assay_operator::commands::revision::{Wish, wish};
+use assay_operator::commands::{explain, plan, run, uninstall};
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match execute(cli.command)
+        .await
+        .and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command) -> anyhow::Result<String> {
+    match command {
+        Command::Run(args) => run::run(args).await.map(|()| String::new()),
+        Command::Crds => assay_crds::schema::crd_yaml().map_err(|error| anyhow::anyhow!("{error}")),
+        Command::Plan(args) => match args.file {
+            Some(path) => plan::file(&path).await,
+            None => plan::all().await,
+        },
+        Command::Explain(args) => explain::explain(&args).await,
+        Command::Promote(args) => wish(Wish::Promote, &args).await,
+        Command::Reject(args) => wish(Wish::Reject, &args).await,
+        Command::Rollback(args) => wish(Wish::Rollback, &args).await,
+        Command::Uninstall(args) => uninstall::uninstall(&args).await,
+    }
+}

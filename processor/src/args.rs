@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::backtest::BacktestArgs;
+use crate::commands::demo::DemoArgs;
 use crate::commands::feed::FeedArgs;
 use crate::commands::migrate::MigrateArgs;
 
@@ -30,6 +31,8 @@ pub enum Command {
     Feed(Box<FeedArgs>),
     /// Apply recorded trades without a server, and write the rows and their figures into a folder.
     Backtest(BacktestArgs),
+    /// Show all of it in this process: recorded and synthetic trades, an embedded broker, SQLite, memory.
+    Demo(DemoArgs),
 }
 
 /// Arguments of `assay run`. Credentials come from the environment or from files, never from the command line:

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use assay_processor::args::{Cli, Command};
-use assay_processor::commands::{backtest, feed, migrate, run};
+use assay_processor::commands::{backtest, demo, feed, migrate, run};
 use assay_processor::telemetry::logs;
 use clap::Parser as _;
 
@@ -43,6 +43,10 @@ async fn execute(command: Command) -> ExitCode {
         },
         Command::Backtest(args) => match backtest::backtest(&args).await {
             Ok(summary) => print(&summary.to_string()),
+            Err(error) => fail(&error, 1),
+        },
+        Command::Demo(args) => match demo::demo(&args).await {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },
         Command::Feed(args) => {

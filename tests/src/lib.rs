@@ -6,12 +6,16 @@
 
 pub mod kafka;
 pub mod kubernetes;
+pub mod model;
+pub mod pipeline;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod processor;
 pub mod proxy;
 pub mod redis;
 pub mod scratch;
+pub mod trades;
 pub mod wait;
 
 pub use kafka::Kafka;

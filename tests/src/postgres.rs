@@ -214,6 +214,37 @@ impl Database {
         format!("postgres://assay@127.0.0.1:{port}/{}", self.name)
     }
 
+    /// The server's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Every compared row of a schema's tables as sorted text; equal texts mean equal contents. Left out is what may
+    /// differ between two runs of one log: who owned a partition, when a row was inserted, snapshots and promotions.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub fn dump(&self, schema: &str) -> Result<String> {
+        let columns = self.query(&format!(
+            "SELECT c.table_name, string_agg(format('%I', c.column_name), ', ' ORDER BY c.ordinal_position)
+             FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+             WHERE c.table_schema = '{schema}' AND t.table_type = 'BASE TABLE'
+                 AND c.table_name NOT IN ('snapshots', 'promotions', '_sqlx_migrations')
+                 AND c.column_name NOT IN ('epoch', 'owner_nonce', 'inserted_at')
+             GROUP BY c.table_name ORDER BY c.table_name"
+        ))?;
+        let tables = columns.iter().map(|row| self.dump_table(schema, &row[0], &row[1]));
+        Ok(tables.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn dump_table(&self, schema: &str, table: &str, columns: &str) -> Result<String> {
+        let rows = self.query(&format!(
+            "SELECT ROW({columns})::text AS row FROM {schema}.{table} ORDER BY row"
+        ))?;
+        Ok(rows.iter().flat_map(|row| [table, " ", &row[0], "\n"]).collect())
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -74,6 +74,12 @@ impl VolumeProfile {
         }
     }
 
+    /// Width of a bucket, scaled by 1e-8.
+    #[must_use]
+    pub const fn width(&self) -> i64 {
+        self.width
+    }
+
     /// The buckets, lowest first.
     #[must_use]
     pub fn buckets(&self) -> &[BucketVolume] {

@@ -1,3 +1,331 @@
-//! One pass over a pipeline: dereference, validate, build, apply.
+//! One pass over a pipeline: dereference, validate, build, apply, and the status that tells it.
 
+mod apply;
 pub mod build;
+pub mod dereference;
+mod error;
+mod finalize;
+pub mod status;
+pub mod validate;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use assay_crds::{StrategyPipeline, StrategyPipelineStatus};
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+
+use self::apply::{apply, apply_topics, stop_all};
+use self::build::{Blueprint, build};
+use self::dereference::{Found, dereference};
+pub use self::error::PassError;
+use self::validate::{Judgement, validate};
+use crate::context::Context;
+use crate::names::{FIELD_MANAGER, PAUSED, PipelineKey};
+use crate::observe::{Notice, Outcome, Pass};
+use crate::scaling::{self, Rates, Sample};
+
+/// How long one pass may take.
+const PASS_LIMIT: Duration = Duration::from_secs(60);
+/// When a pipeline that is as wanted is looked at again: drift heals, Secrets are re-read, figures move.
+const RESYNC: Duration = Duration::from_secs(30);
+/// When one that waits for something is looked at again.
+const SOON: Duration = Duration::from_secs(2);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+/// Figures in status move at most this often.
+const FIGURES_EVERY: Duration = Duration::from_secs(30);
+
+/// One pass; called by the controller.
+///
+/// # Errors
+/// Why it failed; the controller calls again after a growing pause.
+pub async fn reconcile(
+    guard: Arc<DeserializeGuard<StrategyPipeline>>,
+    context: Arc<Context>,
+) -> Result<Action, PassError> {
+    let mut pass = context.observer.pass();
+    let pipeline = match &guard.0 {
+        Ok(pipeline) => Arc::new(pipeline.clone()),
+        Err(invalid) => return refuse(&context, invalid, pass).await,
+    };
+    let key = PipelineKey::of(&pipeline);
+    let limited = tokio::time::timeout(PASS_LIMIT, one_pass(&context, Arc::clone(&pipeline), &mut pass)).await;
+    let result = limited.unwrap_or(Err(PassError::Timeout(PASS_LIMIT.as_secs())));
+    match result {
+        Ok(action) => {
+            context.remember(&key.uid, |memory| memory.failures = 0);
+            Ok(action)
+        }
+        Err(error) => {
+            pass.end(Outcome::Failed);
+            context.remember(&key.uid, |memory| memory.failures = memory.failures.saturating_add(1));
+            tell(
+                &context,
+                &pipeline,
+                true,
+                error.reason(),
+                error.to_string(),
+                "Reconcile",
+            );
+            Err(error)
+        }
+    }
+}
+
+/// The pause after a failed pass: doubled with each failure in a row.
+#[must_use]
+pub fn back_off(guard: &Arc<DeserializeGuard<StrategyPipeline>>, error: &PassError, context: &Arc<Context>) -> Action {
+    let failures = guard
+        .meta()
+        .uid
+        .as_deref()
+        .map_or(0, |uid| context.recall(uid).failures);
+    let pause = Duration::from_secs(1 << failures.min(9)).min(LONGEST_BACKOFF);
+    tracing::warn!(pipeline = guard.name_any(), %error, failures, pause_s = pause.as_secs(), "pass failed");
+    Action::requeue(pause)
+}
+
+async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
+    if pipeline.metadata.deletion_timestamp.is_some() {
+        return delete(context, pipeline, pass).await;
+    }
+    if pipeline.annotations().get(PAUSED).is_some_and(|value| value == "true") {
+        pass.end(Outcome::Skipped);
+        return Ok(Action::await_change());
+    }
+    if !finalize::is_held(&pipeline) {
+        finalize::hold(context, &pipeline).await?;
+    }
+    pass.phase("dereference");
+    let found = dereference(context, pipeline).await?;
+    pass.phase("validate");
+    let judgement = validate(&found, &context.settings);
+    let result = write(context, &found, &judgement, pass).await;
+    pass.phase("status");
+    let failure = result.as_ref().err().map(ToString::to_string);
+    report(context, &found, &judgement, failure.as_deref()).await?;
+    let progress = result?;
+    Ok(finish(&found, &judgement, progress, pass))
+}
+
+async fn delete(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
+    if !finalize::is_held(&pipeline) {
+        pass.end(Outcome::Skipped);
+        return Ok(Action::await_change());
+    }
+    pass.phase("finalize");
+    let is_gone = finalize::finalize(context, pipeline).await?;
+    pass.end(if is_gone { Outcome::Applied } else { Outcome::Waiting });
+    Ok(if is_gone {
+        Action::await_change()
+    } else {
+        Action::requeue(SOON)
+    })
+}
+
+/// Builds and applies; gives whether something was changed that the next pass has to look at.
+async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &mut Pass) -> Result<bool, PassError> {
+    pass.phase("apply");
+    let changed = apply_topics(found, judgement).await?;
+    for message in &changed {
+        tell(
+            context,
+            &found.pipeline,
+            false,
+            "TopicChanged",
+            message.clone(),
+            "ApplyTopics",
+        );
+    }
+    if judgement.hold.is_some() {
+        if found.pipeline.spec.suspend {
+            stop_all(context, found).await?;
+        }
+        return Ok(!changed.is_empty());
+    }
+    pass.phase("build");
+    let secrets = found
+        .secrets
+        .as_ref()
+        .map(|secrets| secrets.digest.clone())
+        .unwrap_or_default();
+    let resources = build(&Blueprint {
+        pipeline: &found.pipeline,
+        revisions: judgement.runs.clone(),
+        secrets: &secrets,
+        default_image: &context.settings.processor_image,
+    })?;
+    pass.phase("apply");
+    let promoted = apply(context, found, judgement, resources).await?;
+    if let Some(revision) = &promoted {
+        let message = format!(
+            "revision {revision} is live; back with: kubectl assay rollback {} -n {}",
+            found.key.name, found.key.namespace
+        );
+        tell(context, &found.pipeline, false, "Promoted", message, "Promote");
+    }
+    Ok(promoted.is_some() || !changed.is_empty())
+}
+
+fn finish(found: &Found, judgement: &Judgement, changed: bool, pass: &mut Pass) -> Action {
+    let moving = judgement
+        .rollout
+        .as_ref()
+        .is_some_and(|rollout| rollout.state == crate::rollout::RolloutState::CatchingUp);
+    let unsettled = found.workloads.values().any(|workload| !workload.settled);
+    let (outcome, after) = match &judgement.hold {
+        Some(_) if changed => (Outcome::Waiting, Duration::from_millis(500)),
+        Some(_) if status::is_stalled(judgement) => (Outcome::Failed, RESYNC),
+        Some(_) => (Outcome::Waiting, SOON * 5),
+        None if changed || moving || unsettled => (Outcome::Waiting, SOON),
+        None => (Outcome::Applied, RESYNC),
+    };
+    pass.end(outcome);
+    Action::requeue(after)
+}
+
+/// Writes status, metrics and the event of a pipeline that is held back.
+async fn report(
+    context: &Context,
+    found: &Found,
+    judgement: &Judgement,
+    failure: Option<&str>,
+) -> Result<(), PassError> {
+    let rates = measure(context, found);
+    let status = status::status(found, judgement, failure, rates);
+    measure_pipeline(context, found, &status);
+    if let Some(hold) = &judgement.hold {
+        tell(context, &found.pipeline, true, "Held", hold.to_string(), "Validate");
+    }
+    let before = found.pipeline.status.clone().unwrap_or_default();
+    let memory = context.recall(&found.key.uid);
+    let figures_are_due = memory
+        .figures_written
+        .is_none_or(|when| when.elapsed() >= FIGURES_EVERY);
+    let is_due = if without_figures(&before) == without_figures(&status) {
+        figures_are_due && before != status
+    } else {
+        true
+    };
+    if !is_due {
+        return Ok(());
+    }
+    write_status(context, &found.key, &status).await?;
+    context.remember(&found.key.uid, |memory| memory.figures_written = Some(Instant::now()));
+    Ok(())
+}
+
+fn measure(context: &Context, found: &Found) -> Option<Rates> {
+    let view = found.view.as_ref().ok()?;
+    let live = view.revisions.get(view.live.as_ref()?)?;
+    let now = Sample::take(found.at, live.partitions, found.bounds.as_ref().ok()?, &live.progress)?;
+    let before = context.recall(&found.key.uid).sample;
+    let rates = before.as_ref().and_then(|before| scaling::rates(before, &now));
+    if before.is_none()
+        || rates.is_some()
+        || before.is_some_and(|before| now.ends < before.ends || now.progress < before.progress)
+    {
+        context.remember(&found.key.uid, |memory| memory.sample = Some(now));
+    }
+    rates
+}
+
+fn measure_pipeline(context: &Context, found: &Found, status: &StrategyPipelineStatus) {
+    let labels = &[found.key.namespace.as_str(), found.key.name.as_str()];
+    let ready = status
+        .conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    context.observer.ready.with_label_values(labels).set(i64::from(ready));
+    let lag = status::live_lag(found);
+    match lag.as_ref().and_then(|(lag, _)| lag.total()) {
+        Some(total) => context.observer.lag.with_label_values(labels).set(total),
+        // Absent is how a metric says unknown; that it may be absent already is fine.
+        None => drop(context.observer.lag.remove_label_values(labels)),
+    }
+    let headroom =
+        lag.map(|(lag, progress)| scaling::headroom(status::retention_ms(found), found.now_ms, &lag, progress));
+    match headroom {
+        Some(scaling::Headroom::Millis(millis)) => {
+            context
+                .observer
+                .headroom
+                .with_label_values(labels)
+                .set(crate::text::seconds(millis));
+        }
+        _ => drop(context.observer.headroom.remove_label_values(labels)),
+    }
+}
+
+/// Without what moves all the time.
+fn without_figures(status: &StrategyPipelineStatus) -> StrategyPipelineStatus {
+    let mut status = StrategyPipelineStatus {
+        lag: None,
+        time_to_drain: None,
+        retention_headroom: None,
+        hit_rate: None,
+        brier_skill: None,
+        ..status.clone()
+    };
+    for revision in &mut status.revisions {
+        revision.replayed = None;
+    }
+    for condition in status
+        .conditions
+        .iter_mut()
+        .filter(|condition| condition.reason == "CatchingUp")
+    {
+        condition.message.clear();
+    }
+    status
+}
+
+async fn write_status(context: &Context, key: &PipelineKey, status: &StrategyPipelineStatus) -> Result<(), PassError> {
+    let api: Api<StrategyPipeline> = Api::namespaced(context.client.clone(), &key.namespace);
+    let patch = json!({
+        "apiVersion": StrategyPipeline::api_version(&()),
+        "kind": StrategyPipeline::kind(&()),
+        "status": status,
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_status(&key.name, &params, &Patch::Apply(&patch))
+        .await
+        .map_err(PassError::write("the status"))?;
+    Ok(())
+}
+
+/// An object that cannot be read at all is answered in its own status and blocks nobody else.
+async fn refuse(context: &Context, invalid: &InvalidObject, mut pass: Pass) -> Result<Action, PassError> {
+    let (namespace, name) = (
+        invalid.metadata.namespace.clone().unwrap_or_default(),
+        invalid.metadata.name.clone().unwrap_or_default(),
+    );
+    let now = k8s_openapi::jiff::Timestamp::now().to_string();
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "Undecodable", "message": invalid.error, "lastTransitionTime": now});
+    let patch = json!({
+        "apiVersion": StrategyPipeline::api_version(&()),
+        "kind": StrategyPipeline::kind(&()),
+        "status": {"conditions": [condition("Ready", "False"), condition("Stalled", "True")], "replicas": 0},
+    });
+    let resource = kube::core::ApiResource::erase::<StrategyPipeline>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_status(&name, &params, &Patch::Apply(&patch))
+        .await
+        .map_err(PassError::write("the status"))?;
+    pass.end(Outcome::Failed);
+    Ok(Action::await_change())
+}
+
+fn tell(context: &Context, pipeline: &StrategyPipeline, warning: bool, reason: &str, message: String, action: &str) {
+    let notice = Notice {
+        warning,
+        reason: reason.to_owned(),
+        message,
+        action: action.to_owned(),
+    };
+    context.observer.tell(pipeline.object_ref(&()), notice);
+}

@@ -3,17 +3,17 @@
 //! The projection may be early, never wrong: values are functions of the log at their version, and versions never fall.
 //! A failed publish is not tried again as it was; the partition is published whole as soon as the store answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
+use super::book::{Book, has_caught_up};
 use super::flush::jittered;
 use crate::crash_points::crash_point;
 use crate::latest::{LatestError, LatestState, Publish};
-use crate::partition::actor::Changed;
 use crate::partition::workers::Workers;
 use crate::resilience::health::{Dependency, HealthBoard};
 use crate::stores::ResultStore;
@@ -47,59 +47,6 @@ pub struct Publisher {
     pub health: Arc<HealthBoard>,
 }
 
-/// What is known to be published.
-#[derive(Debug, Default)]
-struct Book {
-    /// Marker of the last publish that worked, of partitions that are live here.
-    published: BTreeMap<i32, i64>,
-    /// Partitions to publish whole.
-    owed: BTreeSet<i32>,
-}
-
-impl Book {
-    /// Forgets what is no longer here, and takes out what must go now.
-    fn sort(&mut self, changed: Vec<Changed>) -> Vec<Publish> {
-        let here: BTreeSet<i32> = changed.iter().map(|changed| changed.publish.partition).collect();
-        self.published.retain(|partition, _| here.contains(partition));
-        self.owed.retain(|partition| here.contains(partition));
-        let mut now = Vec::new();
-        for Changed { publish, whole } in changed {
-            if whole {
-                self.owed.insert(publish.partition);
-            } else if !self.owed.contains(&publish.partition) && self.is_news(&publish) {
-                now.push(publish);
-            }
-        }
-        now
-    }
-
-    fn is_news(&self, publish: &Publish) -> bool {
-        self.published.get(&publish.partition) != Some(&publish.marker) || !publish.views.is_empty()
-    }
-
-    fn worked(&mut self, publishes: &[Publish]) {
-        self.published
-            .extend(publishes.iter().map(|publish| (publish.partition, publish.marker)));
-    }
-
-    fn failed(&mut self, publishes: &[Publish]) {
-        self.owed.extend(publishes.iter().map(|publish| publish.partition));
-    }
-
-    /// Partitions whose stored marker is missing or behind; they are owed from now on.
-    fn compare(&mut self, markers: &BTreeMap<i32, i64>) -> Vec<i32> {
-        let behind = |(partition, marker): &(&i32, &i64)| markers.get(partition).is_none_or(|stored| stored < marker);
-        let behind: Vec<i32> = self
-            .published
-            .iter()
-            .filter(behind)
-            .map(|(partition, _)| *partition)
-            .collect();
-        self.owed.extend(&behind);
-        behind
-    }
-}
-
 impl Publisher {
     /// Publishes at every interval and on request, heals every second. Ends with the requests' channel.
     pub async fn run(self, interval: Duration, mut requests: mpsc::Receiver<PublishRequest>) {
@@ -130,54 +77,45 @@ impl Publisher {
         let due = book.sort(self.workers.changed().await);
         if !due.is_empty() {
             match self.send(&due).await {
-                Ok(()) => book.worked(&due),
+                Ok(behind) => self.note_behind(&book.worked(&due, &behind)),
                 Err(_) => book.failed(&due),
             }
         }
-        for partition in book.owed.clone() {
+        for partition in book.owed() {
             if !self.publish_whole(book, partition).await {
                 return;
             }
         }
     }
 
-    /// Publishes everything of a partition, its marker with the last chunk; `false` where the store is away.
+    fn note_behind(&self, behind: &[i32]) {
+        if !behind.is_empty() {
+            self.metrics.republished.inc_by(behind.len() as u64);
+            info!(partitions = ?behind, "published state is behind; publishing it whole");
+        }
+    }
+
+    /// Publishes everything of a partition, its marker with the last chunk; `false` where it must be tried again.
     async fn publish_whole(&self, book: &mut Book, partition: i32) -> bool {
-        let Some(Publish { marker, views, .. }) = self.workers.everything(partition).await else {
-            book.owed.remove(&partition);
+        let Some(whole) = self.workers.everything(partition).await else {
+            book.forget(partition);
             return true;
         };
-        let mut chunks: Vec<_> = views.chunks(CHUNK).map(<[_]>::to_vec).collect();
-        let last = Publish {
-            partition,
-            marker,
-            views: chunks.pop().unwrap_or_default(),
-        };
-        for views in chunks {
-            // Below 0 nothing has to be published, so this marker claims nothing yet.
-            if self
-                .send(&[Publish {
-                    partition,
-                    marker: 0,
-                    views,
-                }])
-                .await
-                .is_err()
-            {
+        let (first, last) = chunked(whole);
+        for chunk in first {
+            if self.send(&[chunk]).await.is_err() {
                 return false;
             }
             tokio::time::sleep(jittered(CHUNK_PAUSE)).await;
         }
         let last = [last];
-        if self.send(&last).await.is_err() {
-            return false;
+        match self.send(&last).await {
+            Ok(behind) => book.worked(&last, &behind).is_empty(),
+            Err(_) => false,
         }
-        book.owed.remove(&partition);
-        book.worked(&last);
-        true
     }
 
-    async fn send(&self, publishes: &[Publish]) -> Result<(), LatestError> {
+    async fn send(&self, publishes: &[Publish]) -> Result<Vec<i32>, LatestError> {
         let started = Instant::now();
         crash_point!("publish.before");
         let answer = self.latest.publish(&self.revision, publishes).await;
@@ -200,11 +138,7 @@ impl Publisher {
         crash_point!("markers.after");
         self.note("markers", markers.as_ref().err());
         let Ok(markers) = markers else { return };
-        let behind = book.compare(&markers);
-        if !behind.is_empty() {
-            self.metrics.republished.inc_by(behind.len() as u64);
-            info!(partitions = ?behind, "published state is behind; publishing it whole");
-        }
+        self.note_behind(&book.compare(&markers));
         self.follow_live(&markers).await;
     }
 
@@ -251,83 +185,77 @@ impl Publisher {
     }
 }
 
-/// Whether `new` is nowhere behind `old`.
-fn has_caught_up(new: &BTreeMap<i32, i64>, old: &BTreeMap<i32, i64>) -> bool {
-    old.iter()
-        .all(|(partition, marker)| new.get(partition).is_some_and(|own| own >= marker))
+/// Chunks of a whole publish and the last one. The first chunks claim nothing (marker 0) but leave a trace, and the last
+/// one moves the marker only where that trace is still there: a loss between two chunks repeats the whole pass.
+fn chunked(whole: Publish) -> (Vec<Publish>, Publish) {
+    let Publish {
+        partition,
+        marker,
+        since,
+        views,
+    } = whole;
+    let mut chunks: Vec<_> = views.chunks(CHUNK).map(<[_]>::to_vec).collect();
+    let last = chunks.pop().unwrap_or_default();
+    let since = if chunks.is_empty() { since } else { Some(0) };
+    let first = chunks.into_iter().map(|views| Publish {
+        partition,
+        marker: 0,
+        since: None,
+        views,
+    });
+    (
+        first.collect(),
+        Publish {
+            partition,
+            marker,
+            since,
+            views: last,
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use assay_engine::SymbolView;
+
     use super::*;
 
-    fn changed(partition: i32, marker: i64, whole: bool) -> Changed {
-        Changed {
-            publish: Publish {
-                partition,
-                marker,
-                views: vec![],
-            },
-            whole,
+    fn whole(symbols: usize) -> Publish {
+        let view = |number| SymbolView {
+            symbol: format!("SYM{number}"),
+            version: 1,
+            closed_version: 1,
+            last: vec![],
+            closed: Arc::default(),
+        };
+        Publish {
+            partition: 3,
+            marker: 40,
+            since: None,
+            views: (0..symbols).map(view).collect(),
         }
     }
 
-    fn markers(pairs: &[(i32, i64)]) -> BTreeMap<i32, i64> {
-        pairs.iter().copied().collect()
-    }
-
-    fn numbers(publishes: &[Publish]) -> Vec<i32> {
-        publishes.iter().map(|publish| publish.partition).collect()
+    #[test]
+    fn a_whole_publish_of_one_chunk_needs_no_trace() {
+        for symbols in [0, 1, CHUNK] {
+            let (first, last) = chunked(whole(symbols));
+            assert!(first.is_empty());
+            assert_eq!((last.since, last.marker, last.views.len()), (None, 40, symbols));
+        }
     }
 
     #[test]
-    fn a_partition_is_published_whole_before_its_changes_are() {
-        let mut book = Book::default();
-        assert!(book.sort(vec![changed(1, 10, true)]).is_empty());
-        assert!(book.sort(vec![changed(1, 11, false)]).is_empty());
-        assert_eq!(book.owed, BTreeSet::from([1]));
-    }
-
-    #[test]
-    fn an_idle_partition_is_not_published_again() {
-        let mut book = Book::default();
-        let due = book.sort(vec![changed(1, 11, false)]);
-        assert_eq!(numbers(&due), [1]);
-        book.worked(&due);
-        assert!(book.sort(vec![changed(1, 11, false)]).is_empty());
-    }
-
-    #[test]
-    fn a_failed_publish_is_owed_whole() {
-        let mut book = Book::default();
-        let due = book.sort(vec![changed(1, 11, false)]);
-        book.failed(&due);
-        assert_eq!(book.owed, BTreeSet::from([1]));
-    }
-
-    #[test]
-    fn a_marker_that_is_missing_or_behind_is_healed_and_one_ahead_is_left_alone() {
-        let mut book = Book {
-            published: markers(&[(0, 10), (1, 10), (2, 10), (3, 10)]),
-            ..Book::default()
-        };
-        assert_eq!(book.compare(&markers(&[(0, 10), (1, 9), (3, 11)])), [1, 2]);
-    }
-
-    #[test]
-    fn a_partition_that_left_is_forgotten() {
-        let mut book = Book {
-            published: markers(&[(0, 10)]),
-            owed: BTreeSet::from([0]),
-        };
-        book.sort(vec![changed(1, 1, false)]);
-        assert!(book.owed.is_empty() && book.published.is_empty());
-    }
-
-    #[test]
-    fn readers_move_only_when_no_partition_would_step_back() {
-        assert!(has_caught_up(&markers(&[(0, 5), (1, 5)]), &markers(&[(0, 5), (1, 4)])));
-        assert!(!has_caught_up(&markers(&[(0, 5)]), &markers(&[(0, 5), (1, 4)])));
-        assert!(!has_caught_up(&markers(&[(0, 3)]), &markers(&[(0, 5)])));
+    fn only_the_last_of_several_chunks_moves_the_marker_and_only_behind_the_first() {
+        let (first, last) = chunked(whole(2 * CHUNK + 1));
+        assert!(
+            first
+                .iter()
+                .all(|chunk| (chunk.marker, chunk.since, chunk.views.len()) == (0, None, CHUNK))
+        );
+        assert_eq!(
+            (first.len(), last.since, last.marker, last.views.len()),
+            (2, Some(0), 40, 1)
+        );
     }
 }

@@ -118,9 +118,8 @@ pub fn open_synthetic(args: &SyntheticArgs, model: Model, tick_interval: Option<
     let seconds =
         seconds.ok_or_else(|| FeedError::Options("--duration must be a second or more, such as 24h".into()))?;
     let synthetic = Synthetic {
-        model,
         seed: args.seed,
-        symbols: args.symbols.clone(),
+        symbols: args.symbols.iter().map(|symbol| (symbol.clone(), model)).collect(),
         start_us: args.start.as_second() * 1_000_000,
         seconds,
         rate: args.rate,

@@ -37,12 +37,10 @@ pub enum Model {
 /// What to generate.
 #[derive(Debug, Clone)]
 pub struct Synthetic {
-    /// The law.
-    pub model: Model,
     /// The same seed gives the same trades.
     pub seed: u64,
-    /// Symbols; each has a series of its own.
-    pub symbols: Vec<String>,
+    /// Symbols, and the law of each one's series.
+    pub symbols: Vec<(String, Model)>,
     /// First second, microseconds, a whole one.
     pub start_us: i64,
     /// Length, whole seconds.
@@ -58,7 +56,7 @@ impl Synthetic {
         let symbols = self
             .symbols
             .iter()
-            .map(|symbol| Series::new(self.seed, self.model, symbol))
+            .map(|(symbol, model)| Series::new(self.seed, *model, symbol))
             .collect();
         Box::new(Generator {
             symbols,
@@ -236,9 +234,8 @@ mod tests {
     use crate::ingest::encode::CanonicalJson;
 
     fn synthetic(model: Model, seconds: u32) -> Synthetic {
-        let symbols = vec!["BTCUSDT".to_owned(), "ETHUSDT".to_owned()];
+        let symbols = vec![("BTCUSDT".to_owned(), model), ("ETHUSDT".to_owned(), model)];
         Synthetic {
-            model,
             seed: 42,
             symbols,
             start_us: 1_700_000_000_000_000,
@@ -288,7 +285,7 @@ mod tests {
     #[test]
     fn a_symbols_series_does_not_depend_on_the_others() {
         let alone = Synthetic {
-            symbols: vec!["ETHUSDT".into()],
+            symbols: vec![("ETHUSDT".into(), Model::Walk)],
             ..synthetic(Model::Walk, 60)
         };
         let both: Vec<_> = trades(synthetic(Model::Walk, 60))

@@ -45,25 +45,43 @@ impl MemoryLatest {
 }
 
 impl Revision {
-    fn write(&mut self, publish: &Publish) {
+    /// Whether the marker may stand where the publish says.
+    fn write(&mut self, publish: &Publish) -> bool {
         for view in &publish.views {
             let stored = self.symbols.get(&view.symbol).map(|stored| stored.version);
             if stored.is_none_or(|stored| view.version > stored) {
                 self.symbols.insert(view.symbol.clone(), view.clone());
             }
         }
-        let marker = self.markers.entry(publish.partition).or_insert(publish.marker);
-        *marker = publish.marker.max(*marker);
+        let stored = self.markers.get(&publish.partition).copied();
+        let whole = publish
+            .since
+            .is_none_or(|since| stored.is_some_and(|stored| stored >= since));
+        if whole {
+            self.markers.insert(
+                publish.partition,
+                stored.map_or(publish.marker, |stored| stored.max(publish.marker)),
+            );
+        }
+        whole
     }
 }
 
 #[async_trait]
 impl LatestState for MemoryLatest {
-    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<(), LatestError> {
+    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<Vec<i32>, LatestError> {
+        if publishes.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut contents = self.contents();
         let target = contents.revisions.entry(revision.to_owned()).or_default();
-        publishes.iter().for_each(|publish| target.write(publish));
-        Ok(())
+        let mut behind = Vec::new();
+        for publish in publishes {
+            if !target.write(publish) {
+                behind.push(publish.partition);
+            }
+        }
+        Ok(behind)
     }
 
     async fn markers(&self, revision: &str) -> Result<BTreeMap<i32, i64>, LatestError> {

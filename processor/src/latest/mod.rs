@@ -19,8 +19,11 @@ pub use redis::{RedisLatest, RedisOptions};
 pub struct Publish {
     /// Partition.
     pub partition: i32,
-    /// Everything below is published once this call succeeded.
+    /// Everything below is published once this call moved the marker.
     pub marker: i64,
+    /// `views` holds every symbol changed at or after this offset; `None`: every symbol there is. The marker moves only
+    /// where the stored one is at least this: after a loss, a publish of changes alone must not hide what is missing.
+    pub since: Option<i64>,
     /// Changed symbols.
     pub views: Vec<SymbolView>,
 }
@@ -39,8 +42,9 @@ pub enum LatestError {
 /// Where the latest state per symbol lives.
 #[async_trait]
 pub trait LatestState: Send + Sync {
-    /// Writes views whose version is newer than the stored one, then the markers, in one atomic call.
-    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<(), LatestError>;
+    /// Writes views whose version is newer than the stored one, then the markers, in one atomic call. Gives the partitions
+    /// whose stored marker is missing or behind `since`: something was lost there, and they must be published whole.
+    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<Vec<i32>, LatestError>;
 
     /// The markers by partition; a missing one is not in the map.
     async fn markers(&self, revision: &str) -> Result<BTreeMap<i32, i64>, LatestError>;

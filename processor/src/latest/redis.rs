@@ -99,14 +99,15 @@ impl RedisLatest {
 
 #[async_trait]
 impl LatestState for RedisLatest {
-    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<(), LatestError> {
+    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<Vec<i32>, LatestError> {
         if publishes.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut invocation = self.script.key(self.key(revision, "markers"));
         invocation.arg(publishes.len());
         for publish in publishes {
-            invocation.arg(publish.partition).arg(publish.marker);
+            let since = publish.since.map_or_else(String::new, |since| since.to_string());
+            invocation.arg(publish.partition).arg(publish.marker).arg(since);
         }
         for view in publishes.iter().flat_map(|publish| &publish.views) {
             invocation.key(self.key(revision, &view.symbol));
@@ -115,11 +116,10 @@ impl LatestState for RedisLatest {
                 invocation.arg(*field).arg(value);
             }
         }
-        let _: usize = invocation
+        invocation
             .invoke_async(&mut self.connection.clone())
             .await
-            .map_err(unavailable)?;
-        Ok(())
+            .map_err(unavailable)
     }
 
     async fn markers(&self, revision: &str) -> Result<BTreeMap<i32, i64>, LatestError> {

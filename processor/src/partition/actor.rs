@@ -172,6 +172,7 @@ impl Actor {
             publish: Publish {
                 partition: fence.partition,
                 marker: self.partition.position(),
+                since: None,
                 views,
             },
             whole: false,

@@ -221,6 +221,7 @@ impl Partition {
         Some(Publish {
             partition: self.fence.partition,
             marker: self.position,
+            since: None,
             views: self.state.views(),
         })
     }

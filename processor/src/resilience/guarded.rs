@@ -122,7 +122,7 @@ impl ResultStore for GuardedStore {
 
 #[async_trait]
 impl LatestState for GuardedLatest {
-    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<(), LatestError> {
+    async fn publish(&self, revision: &str, publishes: &[Publish]) -> Result<Vec<i32>, LatestError> {
         guard(&self.breaker, self.latest.publish(revision, publishes)).await
     }
 

@@ -37,7 +37,7 @@ def _whole_input(recording: Path, summary: dict[str, Any]) -> bool:
 def _scores(database: Path, summary: dict[str, Any]) -> bool:
     differences = Differences(f"{database.name}: scores of the summary")
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as rows:
-        for record in summary["strategies"]:
+        for record in summary["scores"]:
             _compare_record(rows, record, differences)
     return differences.report()
 
@@ -61,4 +61,4 @@ def _compare_record(rows: sqlite3.Connection, record: dict[str, Any], difference
     levels = dict(rows.execute(
         "SELECT confidence, count(*) FROM forecasts WHERE strategy_name = ? AND symbol = ? GROUP BY 1", key))
     for level in ("LOW", "MEDIUM", "HIGH"):
-        differences.equal(f"{where} {level}", record["levels"].get(level, 0), levels.get(level, 0))
+        differences.equal(f"{where} {level}", record["confidence"].get(level, 0), levels.get(level, 0))

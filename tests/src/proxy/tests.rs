@@ -63,12 +63,14 @@ async fn refusing_breaks_every_connection_until_it_passes_again() -> Result<()> 
 async fn silence_leaves_the_client_waiting_until_the_connection_is_cut() -> Result<()> {
     let (database, proxy) = database_with_table()?;
     let mut connection = connect(&database, &proxy).await?;
+    // Prepares the statement: from now on it is one request.
+    insert(&mut connection, 1).await?;
     proxy.silence();
-    let waiting = tokio::spawn(async move { insert(&mut connection, 1).await });
+    let waiting = tokio::spawn(async move { insert(&mut connection, 2).await });
     let probe = database.clone();
     tokio::task::spawn_blocking(move || {
         crate::wait::until(LIMIT, "the row", || {
-            Ok((!probe.query("SELECT 1 FROM kept")?.is_empty()).then_some(()))
+            Ok((!probe.query("SELECT 1 FROM kept WHERE value = 2")?.is_empty()).then_some(()))
         })
     })
     .await??;

@@ -8,6 +8,8 @@ mod pod_disruption_budget;
 mod service;
 mod service_account;
 
+pub(crate) use config_map::REVISION_KEY;
+
 use assay_crds::{RevisionInstance, StrategyPipeline};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};

@@ -1,0 +1,70 @@
+# The one entry point: a person and CI type the same words. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Server tests wait more than they work, so a few more than the cores run at a time.
+export RUST_TEST_THREADS ?= 4
+# How many faults a torture run injects, and the seed it draws them from (empty: a new one, printed).
+N ?= 100
+SEED ?=
+
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | column -ts $$'\t'
+
+.PHONY: install
+install: ## Install what the lab and the tests need (Debian packages, Kafka's jars)
+	@deploy/local/install > /dev/null
+
+.PHONY: build
+build: install ## Build everything that the tests run, crash points included
+	cargo build --workspace --bins --tests
+
+.PHONY: test
+test: build ## Run every test against real servers
+	ASSAY_BIN=$(CURDIR)/target/debug/assay cargo test --workspace
+
+.PHONY: torture
+torture: build ## Random faults against the real system: make torture N=1000 SEED=7
+	ASSAY_TORTURE_FAULTS=$(N) ASSAY_TORTURE_SEED=$(SEED) cargo test -p assay-tests --test torture -- --nocapture
+
+.PHONY: lint
+lint: ## Check formatting, lints, scripts and dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	shellcheck -x deploy/local/install deploy/local/up deploy/local/down deploy/local/deny deploy/local/common.sh .ci/run
+
+.PHONY: deny
+deny: ## Check licences, sources and duplicate versions of the dependencies (deny.toml)
+	@deploy/local/deny
+
+.PHONY: generate
+generate: ## Write what is generated from the types: the CRD, the JSON schema, the manifest reference
+	cargo build --workspace --bins --tests
+	target/debug/crdgen crd > charts/assay/files/crds/strategypipelines.yaml
+	target/debug/crdgen schema > docs/strategypipeline.schema.json
+	target/debug/crdgen reference > docs/manifest-reference.md
+
+.PHONY: generated-check
+generated-check: generate ## Fail where a generated file is not the one that is committed
+	git diff --exit-code --stat charts docs
+
+.PHONY: oracle
+oracle: ## Compare the engine with an independent implementation in Python
+	tests/oracle/run
+
+.PHONY: format
+format: ## Format the code
+	cargo fmt --all
+
+.PHONY: lab-up
+lab-up: ## Start Kafka, Postgres and Redis, and print how to reach them
+	@deploy/local/up
+
+.PHONY: lab-down
+lab-down: ## End what lab-up started
+	@deploy/local/down

@@ -1,0 +1,146 @@
+//! `promote`, `reject`, `rollback`: a person's wish, written as an annotation; the operator fulfils it.
+
+use anyhow::{Context as _, bail};
+use assay_crds::status::RevisionStatus;
+use assay_crds::{RevisionId, StrategyPipeline, StrategyPipelineStatus};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::args::RevisionArgs;
+use crate::names::{PROMOTE, REJECT};
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Make a revision live.
+    Promote,
+    /// Stop a candidate.
+    Reject,
+    /// Go back, and leave the revision that is live now.
+    Rollback,
+}
+
+/// Writes the wish down.
+///
+/// # Errors
+/// Where there is no such revision, or the pipeline cannot be written.
+pub async fn wish(wish: Wish, args: &RevisionArgs) -> anyhow::Result<String> {
+    let client = Client::try_default()
+        .await
+        .context("no way to the API server; set KUBECONFIG")?;
+    let (namespace, name) = (args.pipeline.namespace(&client).to_owned(), &args.pipeline.name);
+    let api: Api<StrategyPipeline> = Api::namespaced(client.clone(), &namespace);
+    let pipeline = api
+        .get(name)
+        .await
+        .with_context(|| format!("pipeline {namespace}/{name} cannot be read"))?;
+    let (annotations, told) = annotations(wish, &pipeline.status.unwrap_or_default(), args.revision.as_deref())?;
+    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    api.patch_metadata(name, &PatchParams::default(), &patch).await?;
+    Ok(format!(
+        "{told}; watch it with: kubectl -n {namespace} get sp {name} -w\n"
+    ))
+}
+
+fn annotations(wish: Wish, status: &StrategyPipelineStatus, named: Option<&str>) -> anyhow::Result<(Value, String)> {
+    let revision = match named {
+        Some(named) => known(status, named)?,
+        None => implied(wish, status)?,
+    };
+    Ok(match wish {
+        Wish::Promote => (
+            json!({PROMOTE: revision, REJECT: null}),
+            format!("{revision} is made live once it has caught up"),
+        ),
+        Wish::Reject => (
+            json!({REJECT: revision, PROMOTE: null}),
+            format!("{revision} is stopped"),
+        ),
+        Wish::Rollback => {
+            let live = status.live_revision.clone().unwrap_or_default();
+            (
+                json!({PROMOTE: revision, REJECT: live}),
+                format!("{revision} is made live again in place of {live} once it has caught up"),
+            )
+        }
+    })
+}
+
+fn known(status: &StrategyPipelineStatus, named: &str) -> anyhow::Result<String> {
+    named.parse::<RevisionId>()?;
+    let names: Vec<&str> = status.revisions.iter().map(|revision| revision.name.as_str()).collect();
+    if names.contains(&named) {
+        return Ok(named.to_owned());
+    }
+    bail!("there is no revision {named}; known: {}", names.join(", "))
+}
+
+/// The revision that is meant where none is named.
+fn implied(wish: Wish, status: &StrategyPipelineStatus) -> anyhow::Result<String> {
+    if wish != Wish::Rollback {
+        return status
+            .candidate_revision
+            .clone()
+            .context("there is no candidate; nothing to decide");
+    }
+    let retired: Vec<&RevisionStatus> = status
+        .revisions
+        .iter()
+        .filter(|revision| revision.phase == "Retired")
+        .collect();
+    match retired.as_slice() {
+        [one] => Ok(one.name.clone()),
+        [] => bail!("there is no earlier revision to go back to"),
+        several => {
+            let names: Vec<&str> = several.iter().map(|revision| revision.name.as_str()).collect();
+            bail!(
+                "several earlier revisions: {}; name one with --revision",
+                names.join(", ")
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> StrategyPipelineStatus {
+        let revision = |name: &str, phase: &str| RevisionStatus {
+            name: name.into(),
+            phase: phase.into(),
+            ..RevisionStatus::default()
+        };
+        StrategyPipelineStatus {
+            live_revision: Some("aaaaaaaaaa-1".into()),
+            candidate_revision: Some("bbbbbbbbbb-1".into()),
+            revisions: vec![
+                revision("aaaaaaaaaa-1", "Live"),
+                revision("bbbbbbbbbb-1", "Candidate"),
+                revision("cccccccccc-1", "Retired"),
+            ],
+            ..StrategyPipelineStatus::default()
+        }
+    }
+
+    #[test]
+    fn promote_means_the_candidate() {
+        let (annotations, _) = annotations(Wish::Promote, &status(), None).unwrap();
+        assert_eq!(annotations, json!({PROMOTE: "bbbbbbbbbb-1", REJECT: null}));
+    }
+
+    #[test]
+    fn rollback_goes_to_the_one_before_and_leaves_the_live_one() {
+        let (annotations, _) = annotations(Wish::Rollback, &status(), None).unwrap();
+        assert_eq!(annotations, json!({PROMOTE: "cccccccccc-1", REJECT: "aaaaaaaaaa-1"}));
+    }
+
+    #[test]
+    fn an_unknown_revision_is_refused_with_the_known_ones() {
+        let error = annotations(Wish::Promote, &status(), Some("dddddddddd-1"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("known: aaaaaaaaaa-1, bbbbbbbbbb-1"), "{error}");
+    }
+}

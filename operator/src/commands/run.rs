@@ -1,0 +1,146 @@
+//! `assay-operator run`: watches, and reconciles while it holds the lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use assay_crds::StrategyPipeline;
+use futures::StreamExt;
+use futures::future::select_all;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{Store, reflector};
+use kube::runtime::{Predicate, WatchStreamExt, metadata_watcher, predicates, watcher};
+use kube::{Api, Client};
+
+use crate::admin;
+use crate::args::RunArgs;
+use crate::context::{Context, Settings};
+use crate::leader::Leadership;
+use crate::names::MANAGED_BY_LABEL;
+use crate::observe::Observer;
+use crate::pipeline::{back_off, reconcile};
+
+/// Passes that may run at a time: each one mostly waits for somebody else.
+const CONCURRENT_PASSES: u16 = 32;
+/// Quick changes of one pipeline are taken together.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+type Guarded = DeserializeGuard<StrategyPipeline>;
+
+/// Runs until SIGTERM, or until the lease is lost.
+///
+/// # Errors
+/// Where the API server cannot be reached, the lease is lost, or the admin address is taken.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let client = Client::try_default()
+        .await
+        .context("no way to the API server; set KUBECONFIG, or run inside a cluster")?;
+    operate(client, args).await
+}
+
+/// The same with a client that is there already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn operate(client: Client, args: RunArgs) -> anyhow::Result<()> {
+    let observer = Observer::start(client.clone(), &args.identity)?;
+    let admin = admin::serve(args.admin, observer.registry.clone());
+    let acting = act(client, args, observer);
+    tokio::select! {
+        served = admin => served.context("the admin address cannot be used; choose another with --admin"),
+        acted = acting => acted,
+        () = terminated() => Ok(()),
+    }
+}
+
+async fn act(client: Client, args: RunArgs, observer: Observer) -> anyhow::Result<()> {
+    let mut leadership = Leadership::acquire(client.clone(), &args.own_namespace, &args.identity).await?;
+    let scopes: Vec<Option<String>> = if args.namespaces.is_empty() {
+        vec![None]
+    } else {
+        args.namespaces.iter().cloned().map(Some).collect()
+    };
+    let writers: Vec<Writer<Guarded>> = scopes.iter().map(|_| Writer::default()).collect();
+    let stores = writers.iter().map(Writer::as_reader).collect();
+    let settings = Settings {
+        processor_image: args.processor_image,
+        cluster: args.cluster,
+        namespace: args.own_namespace,
+        max_concurrent_upgrades: args.max_concurrent_upgrades,
+    };
+    let context = Context::new(client.clone(), settings, stores, observer);
+    let controllers = scopes
+        .into_iter()
+        .zip(writers)
+        .map(|(scope, writer)| Box::pin(control(client.clone(), scope, writer, Arc::clone(&context))));
+    tokio::select! {
+        _ = select_all(controllers) => anyhow::bail!("a watch ended; restarting is the remedy"),
+        error = leadership.lost() => Err(error.into()),
+    }
+}
+
+/// One controller for one namespace, or for all.
+async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>, context: Arc<Context>) {
+    let store: Store<Guarded> = writer.as_reader();
+    let pipelines = reflector(
+        writer,
+        watcher(
+            api::<Guarded>(&client, scope.as_deref()),
+            watcher::Config::default().any_semantic(),
+        ),
+    )
+    .default_backoff()
+    .applied_objects()
+    .predicate_filter(
+        predicates::generation
+            .combine(predicates::finalizers)
+            .combine(predicates::annotations),
+        kube::runtime::PredicateConfig::default(),
+    );
+    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}=assay-operator"));
+    // Metadata is enough to know that something moved; the pass reads the rest.
+    let deployments = metadata_watcher(api::<Deployment>(&client, scope.as_deref()), ours)
+        .default_backoff()
+        .touched_objects();
+    Controller::for_stream(pipelines, store)
+        .owns_stream(deployments)
+        .with_config(Config::default().debounce(DEBOUNCE).concurrency(CONCURRENT_PASSES))
+        .run(
+            reconcile,
+            |guard, error, context| back_off(&guard, error, &context),
+            context,
+        )
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!(%error, "pass or watch failed");
+            }
+        })
+        .await;
+}
+
+fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without signals the platform ends the process its own way.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+    }
+}

@@ -1,0 +1,113 @@
+//! What every pass shares: clients, pools, the pipelines that are known, figures of earlier passes. No decision is made here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use assay_crds::StrategyPipeline;
+use kube::Client;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store as Reflected;
+
+use crate::kafka::KafkaPool;
+use crate::observe::Observer;
+use crate::scaling::Sample;
+use crate::secrets::Secrets;
+use crate::store::StorePool;
+
+/// What the command line decided.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Image of processors where a pipeline names none.
+    pub processor_image: String,
+    /// Label of this cluster in the result store.
+    pub cluster: String,
+    /// Namespace of the operator: where it writes what a deletion left behind.
+    pub namespace: String,
+    /// Pipelines that may move to a new engine at a time.
+    pub max_concurrent_upgrades: usize,
+}
+
+/// Shared by all passes.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Settings.
+    pub settings: Settings,
+    /// Kafka by connection.
+    pub kafka: KafkaPool,
+    /// Result stores by URL.
+    pub stores: StorePool,
+    /// Secrets read lately.
+    pub secrets: Secrets,
+    /// Metrics and events.
+    pub observer: Observer,
+    /// Every pipeline, as the watches keep them: one store a watched namespace, or one for all.
+    stores_of_pipelines: Vec<Reflected<DeserializeGuard<StrategyPipeline>>>,
+    memory: Mutex<HashMap<String, Memory>>,
+}
+
+/// What one pass leaves to the next of the same pipeline.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Passes in a row that failed.
+    pub failures: u32,
+    /// Sums for rates.
+    pub sample: Option<Sample>,
+    /// When figures were last written to status.
+    pub figures_written: Option<Instant>,
+}
+
+impl Context {
+    /// With nothing known yet.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        pipelines: Vec<Reflected<DeserializeGuard<StrategyPipeline>>>,
+        observer: Observer,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            secrets: Secrets::new(client.clone()),
+            client,
+            settings,
+            kafka: KafkaPool::default(),
+            stores: StorePool::default(),
+            observer,
+            stores_of_pipelines: pipelines,
+            memory: Mutex::default(),
+        })
+    }
+
+    /// Every pipeline that is watched; those that cannot be read are left out.
+    #[must_use]
+    pub fn pipelines(&self) -> Vec<Arc<DeserializeGuard<StrategyPipeline>>> {
+        self.stores_of_pipelines
+            .iter()
+            .flat_map(Reflected::state)
+            .filter(|guard| guard.0.is_ok())
+            .collect()
+    }
+
+    /// What earlier passes left.
+    #[must_use]
+    pub fn recall(&self, uid: &str) -> Memory {
+        self.memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(uid)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Leaves something to the next pass.
+    pub fn remember(&self, uid: &str, change: impl FnOnce(&mut Memory)) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        change(memory.entry(uid.to_owned()).or_default());
+    }
+
+    /// Forgets a pipeline that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}

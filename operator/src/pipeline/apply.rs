@@ -1,0 +1,164 @@
+//! All writes of a pass, in their order: topics, then what pods need, then pods, then what is left over, then the promotion.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::build::Resources;
+use super::dereference::Found;
+use super::error::PassError;
+use super::validate::Judgement;
+use crate::context::Context;
+use crate::names::{self, FIELD_MANAGER};
+use crate::topics;
+
+/// Creates and repairs topics.
+///
+/// # Errors
+/// The first thing that Kafka refused.
+pub async fn apply_topics(found: &Found, judgement: &Judgement) -> Result<Vec<String>, PassError> {
+    let Ok(kafka) = &found.kafka else { return Ok(Vec::new()) };
+    let mut changed = Vec::new();
+    for plan in &judgement.topics {
+        if topics::apply(kafka, plan).await? {
+            changed.push(plan.message.clone());
+        }
+    }
+    Ok(changed)
+}
+
+/// Writes what was built, removes what is left over, promotes.
+///
+/// # Errors
+/// The first write that was refused.
+pub async fn apply(
+    context: &Context,
+    found: &Found,
+    judgement: &Judgement,
+    resources: Resources,
+) -> Result<Option<String>, PassError> {
+    let Resources {
+        service_account,
+        config_maps,
+        deployments,
+        pod_disruption_budget,
+        network_policy,
+        service,
+    } = resources;
+    let (client, namespace) = (&context.client, &found.key.namespace);
+    if let Some(account) = service_account {
+        write(client, namespace, &account).await?;
+    }
+    for config_map in &config_maps {
+        write(client, namespace, config_map).await?;
+    }
+    write(client, namespace, &pod_disruption_budget).await?;
+    write(client, namespace, &network_policy).await?;
+    write(client, namespace, &service).await?;
+    for deployment in &deployments {
+        write(client, namespace, deployment).await?;
+    }
+    remove_left_over::<Deployment>(context, found, &names_of(&deployments)).await?;
+    // While pods of the old form run, one that restarts still needs what it mounted.
+    if found.workloads.values().all(|workload| workload.settled) {
+        remove_left_over::<ConfigMap>(context, found, &names_of(&config_maps)).await?;
+    }
+    promote(context, found, judgement).await
+}
+
+fn names_of<K: ResourceExt>(objects: &[K]) -> BTreeSet<String> {
+    objects.iter().map(ResourceExt::name_any).collect()
+}
+
+/// Server-side apply under our one field manager.
+async fn write<K>(client: &Client, namespace: &str, object: &K) -> Result<(), PassError>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+    K::DynamicType: Default,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let name = object.name_any();
+    let what = format!("{} {name}", K::kind(&K::DynamicType::default()));
+    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
+        .await
+        .map_err(PassError::write(what))?;
+    Ok(())
+}
+
+/// Deletes objects of a revision that is not to run any more, found by label.
+async fn remove_left_over<K>(context: &Context, found: &Found, keep: &BTreeSet<String>) -> Result<(), PassError>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    K::DynamicType: Default,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &found.key.namespace);
+    let ours = format!("{}={},{}", names::PIPELINE_LABEL, found.key.name, names::REVISION_LABEL);
+    let objects = api
+        .list_metadata(&ListParams::default().labels(&ours))
+        .await
+        .map_err(PassError::write("a list of objects"))?;
+    for object in objects {
+        let name = object.name_any();
+        if !keep.contains(&name) {
+            api.delete(&name, &DeleteParams::background())
+                .await
+                .map_err(PassError::write(format!("the deletion of {name}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Suspends although everything else is held back: a person who stops processors must not have to mend Kafka first.
+///
+/// # Errors
+/// Where the API server refuses.
+pub async fn stop_all(context: &Context, found: &Found) -> Result<(), PassError> {
+    let api: Api<Deployment> = Api::namespaced(context.client.clone(), &found.key.namespace);
+    for (revision, _) in found.workloads.iter().filter(|(_, workload)| workload.wanted > 0) {
+        let name = names::revision_name(&found.key.name, revision);
+        let patch = Patch::Merge(json!({"spec": {"replicas": 0}}));
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        api.patch(&name, &params, &patch)
+            .await
+            .map_err(PassError::write(format!("Deployment {name}")))?;
+    }
+    Ok(())
+}
+
+/// Makes the wanted revision live where the rollout says so, and takes a fulfilled wish of a person off the object.
+async fn promote(context: &Context, found: &Found, judgement: &Judgement) -> Result<Option<String>, PassError> {
+    let (Some(rollout), Ok(view), Ok(store)) = (&judgement.rollout, &found.view, &found.store) else {
+        return Ok(None);
+    };
+    let wanted = rollout.wanted.to_string();
+    let asked = found.pipeline.annotations().get(names::PROMOTE);
+    if asked.is_some_and(|asked| Some(asked) == view.live.as_ref()) {
+        forget_wish(context, found).await?;
+        return Ok(None);
+    }
+    let Some(actor) = rollout.promote else { return Ok(None) };
+    let evidence = json!({"caughtUpWithinSeconds": 5, "replaced": view.live}).to_string();
+    let promoted = store
+        .promote(&found.key.uid, &wanted, view.generation, actor, &evidence)
+        .await?;
+    Ok(promoted.map(|_| wanted))
+}
+
+async fn forget_wish(context: &Context, found: &Found) -> Result<(), PassError> {
+    let api: Api<assay_crds::StrategyPipeline> = Api::namespaced(context.client.clone(), &found.key.namespace);
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {names::PROMOTE: null}}}));
+    api.patch_metadata(&found.key.name, &PatchParams::default(), &patch)
+        .await
+        .map_err(PassError::write("an annotation"))?;
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! All reads of a pass. What cannot be read is kept as an error beside the rest: which of them matters is for `validate` to say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use assay_crds::spec::Management;
+use assay_crds::{RevisionInstance, StrategyPipeline};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use super::build::REVISION_KEY;
+use crate::context::Context;
+use crate::kafka::{Bounds, Connection, KafkaError, KafkaHandle, OffsetQuestion, TopicFound};
+use crate::names::{self, PipelineKey};
+use crate::secrets::{PipelineSecrets, SecretError};
+use crate::store::{Store, StoreError, StoreView};
+use crate::topics::{Claim, wishes};
+
+/// Everything that was found.
+pub struct Found {
+    /// The pipeline.
+    pub pipeline: Arc<StrategyPipeline>,
+    /// Its coordinates.
+    pub key: PipelineKey,
+    /// What its Secrets hold.
+    pub secrets: Result<PipelineSecrets, SecretError>,
+    /// The brokers.
+    pub kafka: Result<Arc<KafkaHandle>, KafkaError>,
+    /// Topics by name.
+    pub topics: BTreeMap<String, Result<Option<TopicFound>, KafkaError>>,
+    /// Whether brokers create topics by themselves; `None` = not known.
+    pub auto_creation: Option<bool>,
+    /// This pipeline's claims, and those of all others on the same brokers.
+    pub claims: Vec<Claim>,
+    /// See `claims`.
+    pub other_claims: Vec<Claim>,
+    /// Pipelines that are moving to another revision now, this one left out.
+    pub moving: usize,
+    /// The log of the source topic.
+    pub bounds: Result<Bounds, KafkaError>,
+    /// First offsets inside the history window; read only where a new instance may be needed.
+    pub at_history: Option<BTreeMap<i32, i64>>,
+    /// The result store.
+    pub store: Result<Store, StoreError>,
+    /// What it knows.
+    pub view: Result<StoreView, StoreError>,
+    /// Deployments by revision.
+    pub workloads: BTreeMap<String, Workload>,
+    /// Instances of ConfigMaps by revision.
+    pub instances: BTreeMap<String, RevisionInstance>,
+    /// When.
+    pub at: Instant,
+    /// The same by the clock, milliseconds since the epoch.
+    pub now_ms: i64,
+}
+
+/// A Deployment of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// Pods wanted.
+    pub wanted: i32,
+    /// Pods there.
+    pub replicas: i32,
+    /// Pods ready.
+    pub ready: i32,
+    /// Whether its controller has seen its newest form, and every pod has it.
+    pub settled: bool,
+}
+
+/// The API server did not let us read our own objects.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server refused: {0}; check the operator's role")]
+pub struct DereferenceError(#[from] kube::Error);
+
+/// Reads everything.
+///
+/// # Errors
+/// Only where the API server does not answer: without it no pass makes sense.
+pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<Found, DereferenceError> {
+    let key = PipelineKey::of(&pipeline);
+    let spec = &pipeline.spec;
+    let secrets = context.secrets.of_pipeline(&key.namespace, spec).await;
+    let kafka = match &secrets {
+        Ok(secrets) => context.kafka.get(&Connection::new(&spec.kafka, &secrets.kafka)),
+        Err(error) => Err(KafkaError::Configuration(error.to_string())),
+    };
+    let store = match &secrets {
+        Ok(secrets) => context.stores.get(&secrets.postgres, &spec.results.postgres.schema),
+        Err(_) => Err(StoreError::Url),
+    };
+    let (topics, auto_creation, bounds) = read_kafka(&pipeline, &kafka).await;
+    let view = match &store {
+        Ok(store) => store.view(&key.uid).await,
+        Err(error) => Err(error.clone()),
+    };
+    let instances = read_instances(context, &key).await?;
+    let workloads = read_workloads(context, &key).await?;
+    let (claims, other_claims) = claims(context, &pipeline, &key);
+    let moving = moving(context, &key);
+    let mut found = Found {
+        key,
+        secrets,
+        kafka,
+        topics,
+        auto_creation,
+        claims,
+        other_claims,
+        moving,
+        bounds,
+        at_history: None,
+        store,
+        view,
+        workloads,
+        instances,
+        at: Instant::now(),
+        now_ms: jiff::Timestamp::now().as_millisecond(),
+        pipeline,
+    };
+    found.at_history = read_history(&found).await;
+    Ok(found)
+}
+
+type KafkaReads = (
+    BTreeMap<String, Result<Option<TopicFound>, KafkaError>>,
+    Option<bool>,
+    Result<Bounds, KafkaError>,
+);
+
+async fn read_kafka(pipeline: &StrategyPipeline, kafka: &Result<Arc<KafkaHandle>, KafkaError>) -> KafkaReads {
+    let wishes = wishes(&pipeline.spec);
+    let kafka = match kafka {
+        Ok(kafka) => kafka,
+        Err(error) => {
+            let topics = wishes.into_iter().map(|wish| (wish.name, Err(error.clone()))).collect();
+            return (topics, None, Err(error.clone()));
+        }
+    };
+    let mut topics = BTreeMap::new();
+    for wish in wishes {
+        let found = kafka.topic(&wish.name).await;
+        topics.insert(wish.name, found);
+    }
+    let source = &pipeline.spec.source;
+    let bounds = match topics.get(&source.topic) {
+        Some(Ok(Some(topic))) => kafka.bounds(&source.topic, topic.description.partitions).await,
+        _ => Ok(Bounds::new()),
+    };
+    (topics, kafka.creates_topics_by_itself().await, bounds)
+}
+
+/// Where the history window begins; asked only where a new instance is to start.
+async fn read_history(found: &Found) -> Option<BTreeMap<i32, i64>> {
+    let rollout = super::validate::rollout(found)?;
+    if !rollout.is_new {
+        return None;
+    }
+    let spec = &found.pipeline.spec;
+    let history_ms = spec.settings.history_window.micros().ok()? / 1000;
+    let question = OffsetQuestion::AtTime(found.now_ms - history_ms);
+    found
+        .kafka
+        .as_ref()
+        .ok()?
+        .offsets(&spec.source.topic, spec.source.partitions, question)
+        .await
+        .ok()
+}
+
+async fn read_instances(
+    context: &Context,
+    key: &PipelineKey,
+) -> Result<BTreeMap<String, RevisionInstance>, kube::Error> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.namespace);
+    let mut instances = BTreeMap::new();
+    for config_map in api.list(&of_pipeline(key)).await? {
+        let text = config_map.data.as_ref().and_then(|data| data.get(REVISION_KEY));
+        let instance = text.and_then(|text| serde_json::from_str::<RevisionInstance>(text).ok());
+        // One of an earlier pipeline of this name is of no use: its rows are under another uid.
+        if let Some(instance) = instance.filter(|instance| instance.pipeline == key.uid) {
+            instances.insert(instance.revision.clone(), instance);
+        }
+    }
+    Ok(instances)
+}
+
+async fn read_workloads(context: &Context, key: &PipelineKey) -> Result<BTreeMap<String, Workload>, kube::Error> {
+    let api: Api<Deployment> = Api::namespaced(context.client.clone(), &key.namespace);
+    let deployments = api.list(&of_pipeline(key)).await?;
+    let named = deployments.into_iter().filter_map(|deployment| {
+        let revision = deployment.labels().get(names::REVISION_LABEL)?.clone();
+        Some((revision, workload(&deployment)))
+    });
+    Ok(named.collect())
+}
+
+fn workload(deployment: &Deployment) -> Workload {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let Some(status) = &deployment.status else {
+        return Workload {
+            wanted,
+            ..Workload::default()
+        };
+    };
+    let seen = status.observed_generation >= deployment.metadata.generation;
+    Workload {
+        wanted,
+        replicas: status.replicas.unwrap_or(0),
+        ready: status.ready_replicas.unwrap_or(0),
+        settled: seen && status.updated_replicas.unwrap_or(0) == wanted && status.replicas.unwrap_or(0) == wanted,
+    }
+}
+
+fn of_pipeline(key: &PipelineKey) -> ListParams {
+    ListParams::default().labels(&format!("{}={}", names::PIPELINE_LABEL, key.name))
+}
+
+/// Claims on topics of the same brokers: this pipeline's, and those of all others that are to stay.
+fn claims(context: &Context, pipeline: &StrategyPipeline, key: &PipelineKey) -> (Vec<Claim>, Vec<Claim>) {
+    let others = context.pipelines();
+    let others = others.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let same_brokers =
+        |other: &&StrategyPipeline| other.spec.kafka.bootstrap_servers == pipeline.spec.kafka.bootstrap_servers;
+    let others =
+        others.filter(|other| other.uid().as_deref() != Some(&key.uid) && other.metadata.deletion_timestamp.is_none());
+    (
+        claims_of(pipeline),
+        others.filter(same_brokers).flat_map(claims_of).collect(),
+    )
+}
+
+/// Other pipelines whose status names a candidate.
+fn moving(context: &Context, key: &PipelineKey) -> usize {
+    let others = context.pipelines();
+    let others = others
+        .iter()
+        .filter_map(|guard| guard.0.as_ref().ok())
+        .filter(|other| other.uid().as_deref() != Some(&key.uid));
+    others
+        .filter(|other| {
+            other
+                .status
+                .as_ref()
+                .is_some_and(|status| status.candidate_revision.is_some())
+        })
+        .count()
+}
+
+/// Who only looks at a topic claims nothing.
+fn claims_of(pipeline: &StrategyPipeline) -> Vec<Claim> {
+    let key = PipelineKey::of(pipeline);
+    let created = pipeline
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(0, |time| time.0.as_second());
+    wishes(&pipeline.spec)
+        .into_iter()
+        .filter(|wish| wish.management == Management::Managed)
+        .map(|wish| Claim {
+            pipeline: format!("{}/{}", key.namespace, key.name),
+            age: (created, key.uid.clone()),
+            wish,
+        })
+        .collect()
+}

@@ -1,0 +1,58 @@
+//! Why a pass failed, and what people are told of it.
+
+use super::build::BuildError;
+use super::dereference::DereferenceError;
+use crate::kafka::KafkaError;
+use crate::store::StoreError;
+
+/// Why a pass failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// Our own objects could not be read.
+    #[error(transparent)]
+    Dereference(#[from] DereferenceError),
+    /// The API server refused a write.
+    #[error("the API server refused {what}: {source}; check the operator's role and the admission policies")]
+    Write {
+        /// What was written.
+        what: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// Kafka refused a write.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The result store refused a promotion.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A revision's settings cannot be read.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// It took too long.
+    #[error("the pass took longer than {0} s; trying again")]
+    Timeout(u64),
+}
+
+impl PassError {
+    /// A refused write.
+    pub(super) fn write(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Write {
+            what,
+            source: Box::new(source),
+        }
+    }
+
+    /// The event's reason.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Dereference(_) => "ReadRefused",
+            Self::Write { .. } => "WriteRefused",
+            Self::Kafka(_) => "KafkaFailed",
+            Self::Store(_) => "StoreFailed",
+            Self::Build(_) => "BuildFailed",
+            Self::Timeout(_) => "Timeout",
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What `helm uninstall` does to the pipelines: it lets go of them, or deletes them and waits until each has drained.
+//! Runs as a job of the chart, never inside the operator.
+
+use std::time::Duration;
+
+use assay_crds::StrategyPipeline;
+use assay_crds::duration::DurationText;
+use clap::Args;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use crate::names::FINALIZER;
+
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Why an uninstall could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum UninstallError {
+    /// The API server refused or did not answer.
+    #[error("cannot {action}: {source}; check the job's role and run `helm uninstall` again")]
+    Api {
+        /// What was tried.
+        action: String,
+        /// Cause.
+        source: kube::Error,
+    },
+    /// It takes longer than allowed.
+    #[error("{what} after {limit:?}: {left}; look at their events, or raise uninstall.timeout")]
+    Timeout {
+        /// What was waited for.
+        what: &'static str,
+        /// How long.
+        limit: Duration,
+        /// Names.
+        left: String,
+    },
+}
+
+/// Arguments of `assay-operator uninstall`.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    /// Namespaces that were watched; none = all.
+    #[arg(long = "namespace", value_name = "NAMESPACE")]
+    pub namespaces: Vec<String>,
+    /// Delete the pipelines and wait until the operator has drained each; otherwise their finalizers are removed.
+    #[arg(long)]
+    pub delete_pipelines: bool,
+    /// Labels of the operator's pods in this namespace: they must be gone first, or they would put the finalizers back.
+    #[arg(long, value_name = "LABELS", conflicts_with = "delete_pipelines")]
+    pub after_pods: Option<String>,
+    /// How long to wait for pipelines or pods to go.
+    #[arg(long, default_value = "2m", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Duration,
+}
+
+/// Lets go of every pipeline, or deletes it.
+///
+/// # Errors
+/// The API server refuses, or something does not go in time.
+pub async fn uninstall(client: &Client, args: &UninstallArgs) -> Result<(), UninstallError> {
+    if let Some(labels) = &args.after_pods {
+        wait_for_pods_to_go(client, labels, args.timeout).await?;
+    }
+    for pipelines in apis(client, &args.namespaces) {
+        if args.delete_pipelines {
+            delete_all(client, &pipelines, args.timeout).await?;
+        } else {
+            release_all(client, &pipelines).await?;
+        }
+    }
+    Ok(())
+}
+
+fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<StrategyPipeline>> {
+    if namespaces.is_empty() {
+        return vec![Api::all(client.clone())];
+    }
+    namespaces
+        .iter()
+        .map(|namespace| Api::namespaced(client.clone(), namespace))
+        .collect()
+}
+
+/// A list over all namespaces finds the objects; a write has to name theirs.
+fn api_of(client: &Client, pipeline: &StrategyPipeline) -> Api<StrategyPipeline> {
+    Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default())
+}
+
+async fn list(pipelines: &Api<StrategyPipeline>) -> Result<Vec<StrategyPipeline>, UninstallError> {
+    let found = pipelines.list(&ListParams::default()).await;
+    Ok(found
+        .map_err(|source| UninstallError::Api {
+            action: "list the pipelines".to_owned(),
+            source,
+        })?
+        .items)
+}
+
+fn full_name(pipeline: &StrategyPipeline) -> String {
+    format!("{}/{}", pipeline.namespace().unwrap_or_default(), pipeline.name_any())
+}
+
+/// Removes our finalizer and nobody else's. A pipeline that somebody changed meanwhile is read again.
+async fn release_all(client: &Client, pipelines: &Api<StrategyPipeline>) -> Result<(), UninstallError> {
+    loop {
+        let mut conflicts = 0;
+        for pipeline in list(pipelines).await?.iter().filter(|pipeline| is_ours(pipeline)) {
+            let patch = Patch::Merge(without_finalizer(pipeline));
+            match api_of(client, pipeline)
+                .patch(&pipeline.name_any(), &PatchParams::default(), &patch)
+                .await
+            {
+                Ok(_) => info!(pipeline = full_name(pipeline), "released"),
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(kube::Error::Api(status)) if status.code == 409 => conflicts += 1,
+                Err(source) => {
+                    return Err(UninstallError::Api {
+                        action: format!("release {}", full_name(pipeline)),
+                        source,
+                    });
+                }
+            }
+        }
+        if conflicts == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn is_ours(pipeline: &StrategyPipeline) -> bool {
+    pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// The resource version makes the API server refuse where the list of finalizers is no longer the one we read.
+fn without_finalizer(pipeline: &StrategyPipeline) -> serde_json::Value {
+    let others: Vec<_> = pipeline
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != FINALIZER)
+        .collect();
+    json!({"metadata": {"resourceVersion": pipeline.resource_version(), "finalizers": others}})
+}
+
+async fn delete_all(client: &Client, pipelines: &Api<StrategyPipeline>, limit: Duration) -> Result<(), UninstallError> {
+    for pipeline in list(pipelines).await? {
+        match api_of(client, &pipeline)
+            .delete(&pipeline.name_any(), &DeleteParams::default())
+            .await
+        {
+            Ok(_) => info!(pipeline = full_name(&pipeline), "deleting"),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(source) => {
+                return Err(UninstallError::Api {
+                    action: format!("delete {}", full_name(&pipeline)),
+                    source,
+                });
+            }
+        }
+    }
+    let deadline = Instant::now() + limit;
+    loop {
+        let left: Vec<_> = list(pipelines).await?.iter().map(full_name).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        pause_until(deadline, "pipelines are still draining", limit, &left).await?;
+    }
+}
+
+async fn wait_for_pods_to_go(client: &Client, labels: &str, limit: Duration) -> Result<(), UninstallError> {
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let deadline = Instant::now() + limit;
+    loop {
+        let found = pods.list(&ListParams::default().labels(labels)).await;
+        let found = found.map_err(|source| UninstallError::Api {
+            action: "list the operator's pods".to_owned(),
+            source,
+        })?;
+        let left: Vec<_> = found.items.iter().map(ResourceExt::name_any).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        pause_until(deadline, "the operator is still there", limit, &left).await?;
+    }
+}
+
+async fn pause_until(
+    deadline: Instant,
+    what: &'static str,
+    limit: Duration,
+    left: &[String],
+) -> Result<(), UninstallError> {
+    if Instant::now() >= deadline {
+        return Err(UninstallError::Timeout {
+            what,
+            limit,
+            left: left.join(", "),
+        });
+    }
+    sleep(PAUSE).await;
+    Ok(())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let micros = DurationText(text.to_owned())
+        .micros()
+        .map_err(|error| error.to_string())?;
+    Ok(Duration::from_micros(micros.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline(finalizers: &[&str]) -> StrategyPipeline {
+        let mut pipeline: StrategyPipeline = serde_json::from_value(json!({
+            "apiVersion": "assay.dev/v1alpha1", "kind": "StrategyPipeline",
+            "metadata": {"name": "majors", "namespace": "trading", "resourceVersion": "7"},
+            "spec": {
+                "kafka": {"bootstrapServers": "kafka:9092"},
+                "source": {"topic": "raw.trades", "partitions": 1},
+                "settings": {"strategies": [{"name": "vwap", "type": "VwapReversion"}]},
+                "results": {"postgres": {"secret": {"name": "results", "key": "url"}}, "redis": {"secret": {"name": "latest", "key": "url"}}},
+            },
+        }))
+        .expect("a pipeline");
+        pipeline
+            .finalizers_mut()
+            .extend(finalizers.iter().map(|finalizer| (*finalizer).to_owned()));
+        pipeline
+    }
+
+    #[test]
+    fn only_our_finalizer_goes() {
+        let patch = without_finalizer(&pipeline(&["example.org/theirs", FINALIZER]));
+        assert_eq!(
+            patch,
+            json!({"metadata": {"resourceVersion": "7", "finalizers": ["example.org/theirs"]}})
+        );
+    }
+
+    #[test]
+    fn a_pipeline_without_our_finalizer_is_left_alone() {
+        assert!(!is_ours(&pipeline(&["example.org/theirs"])));
+        assert!(is_ours(&pipeline(&[FINALIZER])));
+    }
+
+    #[test]
+    fn a_timeout_is_a_duration_as_in_the_values() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("soon").is_err_and(|error| error.contains("soon")));
+    }
+}

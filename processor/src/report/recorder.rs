@@ -1,0 +1,307 @@
+//! Collects what a page shows while a run goes on, in bounded memory: closed seconds and volume of the last hours, the
+//! newest forecasts, every judged one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use assay_engine::indicators::VolumeProfile;
+use assay_engine::probability::POOLED;
+use assay_engine::slot::PriceUnits;
+use assay_engine::{Forecast, Outcome, OutcomeKind, Settings, Side, SymbolView, Trade};
+
+use super::{Fate, Judged, LogEntry, Mark, Point, Report, SymbolReport, WholeInput};
+
+/// Span of the charts, microseconds: what of a longer run can still be read off a picture.
+pub const SPAN_US: i64 = 4 * 3_600 * 1_000_000;
+/// Rows of the outcome log.
+const LOG_ROWS: usize = 100;
+/// Grain in which old volume is let go, microseconds.
+const MINUTE_US: i64 = 60_000_000;
+
+/// What is kept of one symbol.
+#[derive(Debug)]
+struct SymbolRecord {
+    units: PriceUnits,
+    points: VecDeque<Point>,
+    /// Trades by minute, added up per (bucket, side).
+    volume: BTreeMap<i64, BTreeMap<(i64, bool), i64>>,
+    weights: Vec<(String, f64)>,
+}
+
+/// A forecast and what has become of it.
+#[derive(Debug)]
+struct Followed {
+    forecast: Forecast,
+    fate: Fate,
+    void_reason: &'static str,
+    log_return: Option<f64>,
+}
+
+/// What a page will show of a run that goes on.
+#[derive(Debug)]
+pub struct Recorder {
+    settings: Arc<Settings>,
+    symbols: BTreeMap<String, SymbolRecord>,
+    followed: VecDeque<Followed>,
+    judged: Vec<Judged>,
+}
+
+impl Recorder {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            settings,
+            symbols: BTreeMap::new(),
+            followed: VecDeque::new(),
+            judged: Vec::new(),
+        }
+    }
+
+    /// Takes an accepted trade in.
+    pub fn trade(&mut self, trade: &Trade<'_>) {
+        if !self.symbols.contains_key(trade.symbol) {
+            let exceptions = self.settings.symbols.get(trade.symbol).copied().unwrap_or_default();
+            let record = SymbolRecord::new(PriceUnits::around(trade.price, exceptions));
+            self.symbols.insert(trade.symbol.to_owned(), record);
+        }
+        if let Some(record) = self.symbols.get_mut(trade.symbol) {
+            record.trade(trade);
+        }
+    }
+
+    /// Takes the views of changed symbols in.
+    pub fn views(&mut self, views: &[SymbolView]) {
+        for view in views {
+            let known = self.symbols.get_mut(&view.symbol);
+            if let (Some(record), Some(point)) = (known, point_of(view)) {
+                record.point(point);
+            }
+        }
+    }
+
+    /// Takes rows of a partition in; outcomes may be of forecasts beside them.
+    pub fn rows(&mut self, forecasts: &[Forecast], outcomes: &[Outcome]) {
+        for forecast in forecasts.iter().filter(|forecast| !forecast.overlapping) {
+            if let Some(record) = self.symbols.get_mut(&forecast.symbol) {
+                record.weights = weights_of(forecast);
+            }
+            let fate = Fate::Open;
+            self.followed.push_back(Followed {
+                forecast: forecast.clone(),
+                fate,
+                void_reason: "",
+                log_return: None,
+            });
+        }
+        for outcome in outcomes {
+            self.outcome(outcome);
+        }
+        self.forget();
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        let (fate, log_return) = match outcome.kind {
+            OutcomeKind::Hit => (Fate::Hit, Some(outcome.log_return)),
+            OutcomeKind::Miss => (Fate::Miss, Some(outcome.log_return)),
+            OutcomeKind::Void => (Fate::Void, None),
+        };
+        let (forecast, void_reason) = (outcome.forecast.clone(), outcome.void_reason);
+        if fate != Fate::Void {
+            self.judged.push(Judged {
+                time_us: outcome.evaluated_at_us,
+                strategy: forecast.strategy.clone(),
+                probability: forecast.probability,
+                base_rate: forecast.base_rate,
+                hit: fate == Fate::Hit,
+            });
+        }
+        if let Some(open) = self
+            .followed
+            .iter_mut()
+            .rev()
+            .find(|followed| followed.forecast.id == forecast.id)
+        {
+            *open = Followed {
+                forecast,
+                fate,
+                void_reason,
+                log_return,
+            };
+        }
+    }
+
+    /// Lets forecasts go that neither the charts nor the log will show.
+    fn forget(&mut self) {
+        let newest_us = self
+            .followed
+            .iter()
+            .map(|followed| followed.forecast.emitted_at_us)
+            .max()
+            .unwrap_or(0);
+        let is_old = |followed: &Followed| followed.forecast.emitted_at_us < newest_us - SPAN_US;
+        while self.followed.len() > LOG_ROWS && self.followed.front().is_some_and(is_old) {
+            self.followed.pop_front();
+        }
+    }
+
+    /// The page so far. `records` tells what became of them, see [`Report::records`]; `whole` gives the values over the
+    /// whole input by symbol.
+    #[must_use]
+    pub fn report(
+        &self,
+        source: &str,
+        records: &BTreeMap<&'static str, u64>,
+        whole: &BTreeMap<String, WholeInput>,
+    ) -> Report {
+        let symbols = self.symbols.iter().map(|(symbol, record)| SymbolReport {
+            symbol: symbol.clone(),
+            whole: whole.get(symbol).cloned().unwrap_or_default(),
+            points: record.points.iter().copied().collect(),
+            profile: record.profile(),
+            marks: self.marks_of(symbol),
+            weights: record.weights.clone(),
+        });
+        Report {
+            source: source.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: self.settings.revision.clone(),
+            strategies: self.settings.strategies.keys().cloned().collect(),
+            horizon_us: self.settings.horizon_us,
+            symbols: symbols.collect(),
+            judged: self.judged_in_order(),
+            log: self.newest(),
+            records: records.clone(),
+        }
+    }
+
+    /// Partitions hand their rows over one after the other: only the times tell the order.
+    fn judged_in_order(&self) -> Vec<Judged> {
+        let mut judged = self.judged.clone();
+        judged.sort_by_key(|one| one.time_us);
+        judged
+    }
+
+    fn newest(&self) -> Vec<LogEntry> {
+        let mut entries: Vec<LogEntry> = self.followed.iter().map(log_entry).collect();
+        entries.sort_by(|a, b| (b.time_us, &a.symbol, &a.strategy).cmp(&(a.time_us, &b.symbol, &b.strategy)));
+        entries.truncate(LOG_ROWS);
+        entries
+    }
+
+    fn marks_of(&self, symbol: &str) -> Vec<Mark> {
+        let own = |followed: &&Followed| followed.forecast.symbol == symbol && followed.forecast.strategy != POOLED;
+        self.followed.iter().filter(own).filter_map(mark).collect()
+    }
+}
+
+impl SymbolRecord {
+    fn new(units: PriceUnits) -> Self {
+        Self {
+            units,
+            points: VecDeque::new(),
+            volume: BTreeMap::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    fn trade(&mut self, trade: &Trade<'_>) {
+        let lower = trade.price - trade.price.rem_euclid(self.units.bucket);
+        let minute = self
+            .volume
+            .entry(trade.event_time_us.div_euclid(MINUTE_US))
+            .or_default();
+        let sum = minute.entry((lower, trade.side == Side::Buy)).or_default();
+        *sum = sum.saturating_add(trade.quantity);
+    }
+
+    fn point(&mut self, point: Point) {
+        if self.points.back().is_some_and(|last| last.time_us >= point.time_us) {
+            return;
+        }
+        self.points.push_back(point);
+        let from_us = point.time_us - SPAN_US;
+        while self.points.pop_front_if(|point| point.time_us < from_us).is_some() {}
+        self.volume = self.volume.split_off(&from_us.div_euclid(MINUTE_US));
+    }
+
+    fn profile(&self) -> VolumeProfile {
+        let mut profile = VolumeProfile::new(self.units.bucket);
+        for ((lower, bought), quantity) in self.volume.values().flatten() {
+            profile.add_trade(*lower, *quantity, *bought);
+        }
+        profile
+    }
+}
+
+/// The closed second a view tells of; `None` before the first.
+fn point_of(view: &SymbolView) -> Option<Point> {
+    let number = |name: &str| -> Option<f64> {
+        view.closed
+            .iter()
+            .find(|(field, _)| *field == name)
+            .and_then(|(_, text)| text.parse().ok())
+    };
+    Some(Point {
+        time_us: view
+            .closed
+            .iter()
+            .find(|(field, _)| *field == "watermark_us")?
+            .1
+            .parse()
+            .ok()?,
+        price: number("slot_vwap")?,
+        vwap: number("vwap").zip(number("standard_deviation")),
+        range: number("range_low").zip(number("range_high")),
+    })
+}
+
+fn inputs_of(forecast: &Forecast) -> serde_json::Value {
+    serde_json::from_str(&forecast.inputs).unwrap_or_default()
+}
+
+fn weights_of(forecast: &Forecast) -> Vec<(String, f64)> {
+    let inputs = inputs_of(forecast);
+    let weights = inputs["weights"].as_object().into_iter().flatten();
+    weights
+        .filter_map(|(strategy, weight)| Some((strategy.clone(), weight.as_f64()?)))
+        .collect()
+}
+
+fn mark(followed: &Followed) -> Option<Mark> {
+    let forecast = &followed.forecast;
+    let up = forecast.direction > 0;
+    let title = format!(
+        "{} calls {}: {:.1} % against a base rate of {:.1} %, {} confidence; {}",
+        forecast.strategy,
+        if up { "up" } else { "down" },
+        forecast.probability * 100.0,
+        forecast.base_rate * 100.0,
+        forecast.confidence.to_lowercase(),
+        followed.fate.word(),
+    );
+    let price = inputs_of(forecast)["price"].as_f64()?;
+    Some(Mark {
+        time_us: forecast.emitted_at_us,
+        price,
+        up,
+        fate: followed.fate,
+        title,
+    })
+}
+
+fn log_entry(followed: &Followed) -> LogEntry {
+    let forecast = &followed.forecast;
+    LogEntry {
+        time_us: forecast.emitted_at_us,
+        symbol: forecast.symbol.clone(),
+        strategy: forecast.strategy.clone(),
+        up: forecast.direction > 0,
+        probability: forecast.probability,
+        base_rate: forecast.base_rate,
+        level: forecast.confidence,
+        fate: followed.fate,
+        void_reason: followed.void_reason,
+        log_return: followed.log_return,
+    }
+}

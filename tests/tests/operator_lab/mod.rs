@@ -1,0 +1,315 @@
+//! The operator inside the test process, against a real API server, a real Kafka and a real Postgres, in a namespace of its own.
+//! Nodes are missing: pods stay Pending, and what a processor would write is written by the tests.
+
+// Every suite uses another part of it.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use assay_crds::{RevisionInstance, StrategyPipeline};
+use assay_operator::args::RunArgs;
+use assay_operator::commands::run::operate;
+use assay_processor::stores::{PostgresOptions, PostgresStore, Registration, ResultStore, StartOffsets};
+use assay_tests::kubernetes::Kubernetes;
+use assay_tests::scratch::unique;
+use assay_tests::{Database, Kafka, Postgres};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+pub const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A namespace with an operator of its own.
+pub struct Lab {
+    pub kubernetes: &'static Kubernetes,
+    pub database: Database,
+    pub namespace: String,
+    pub client: Client,
+    pub runtime: Runtime,
+    pub bootstrap: String,
+    operator: Option<JoinHandle<Result<()>>>,
+}
+
+impl Lab {
+    /// With the Kafka that all tests share.
+    pub fn start() -> Result<Self> {
+        Self::with_brokers(Kafka::shared()?.bootstrap())
+    }
+
+    pub fn with_brokers(bootstrap: String) -> Result<Self> {
+        let kubernetes = Kubernetes::shared()?;
+        install_crd(kubernetes)?;
+        let database = Postgres::shared()?.create_database()?;
+        let runtime = Runtime::new()?;
+        runtime.block_on(PostgresStore::migrate(&PostgresOptions::new(database.url(), "assay")))?;
+        let client = runtime.block_on(client(kubernetes))?;
+        let namespace = unique("operator");
+        let mut lab = Self {
+            kubernetes,
+            database,
+            namespace,
+            client,
+            runtime,
+            bootstrap,
+            operator: None,
+        };
+        lab.prepare_namespace()?;
+        lab.start_operator();
+        Ok(lab)
+    }
+
+    fn prepare_namespace(&self) -> Result<()> {
+        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": self.namespace}}))?;
+        self.runtime
+            .block_on(Api::all(self.client.clone()).create(&PostParams::default(), &namespace))?;
+        self.put_secret("results", &self.database.url())?;
+        self.put_secret("latest", "redis://127.0.0.1:1/")
+    }
+
+    pub fn put_secret(&self, name: &str, url: &str) -> Result<()> {
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"url": url}});
+        let api: Api<Secret> = self.api();
+        self.runtime
+            .block_on(api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret)))?;
+        Ok(())
+    }
+
+    pub fn start_operator(&mut self) {
+        self.start_operator_in(&self.namespace.clone());
+    }
+
+    /// An operator that lives in another namespace and watches this one.
+    pub fn start_operator_elsewhere(&mut self) -> Result<()> {
+        let own = unique("elsewhere");
+        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": own}}))?;
+        self.runtime
+            .block_on(Api::all(self.client.clone()).create(&PostParams::default(), &namespace))?;
+        self.start_operator_in(&own);
+        Ok(())
+    }
+
+    fn start_operator_in(&mut self, own: &str) {
+        let args = RunArgs {
+            processor_image: "assay:test".to_owned(),
+            max_concurrent_upgrades: 5,
+            namespaces: vec![self.namespace.clone()],
+            cluster: "lab".to_owned(),
+            own_namespace: own.to_owned(),
+            identity: unique("operator"),
+            admin: ([127, 0, 0, 1], 0).into(),
+        };
+        let client = self.client.clone();
+        self.operator = Some(self.runtime.spawn(operate(client, args)));
+    }
+
+    /// Ends the operator as a crash would; its lease is taken away so that the next one need not wait for it to run out.
+    pub fn kill_operator(&mut self) -> Result<()> {
+        if let Some(operator) = self.operator.take() {
+            operator.abort();
+        }
+        let leases: Api<k8s_openapi::api::coordination::v1::Lease> = self.api();
+        self.runtime
+            .block_on(leases.delete("assay-operator", &DeleteParams::default()))?;
+        Ok(())
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A small manifest on a topic of its own.
+    pub fn manifest(&self, name: &str, topic: &str) -> Value {
+        json!({
+            "apiVersion": "assay.dev/v1alpha1",
+            "kind": "StrategyPipeline",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "kafka": {"bootstrapServers": self.bootstrap},
+                "source": {"topic": topic, "partitions": 3, "replicationFactor": 1, "config": {"retention.ms": "864000000"}},
+                "settings": {"strategies": [{"name": "vwap-reversion", "type": "VwapReversion"}]},
+                "results": {
+                    "postgres": {"secret": {"name": "results", "key": "url"}},
+                    "redis": {"secret": {"name": "latest", "key": "url"}},
+                },
+            },
+        })
+    }
+
+    pub fn apply(&self, manifest: &Value) -> Result<StrategyPipeline> {
+        let name = manifest["metadata"]["name"].as_str().context("a name")?;
+        let api: Api<StrategyPipeline> = self.api();
+        Ok(self
+            .runtime
+            .block_on(api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(manifest)))?)
+    }
+
+    pub fn patch(&self, name: &str, patch: &Value) -> Result<()> {
+        let api: Api<StrategyPipeline> = self.api();
+        self.runtime
+            .block_on(api.patch(name, &PatchParams::default(), &Patch::Merge(patch)))?;
+        Ok(())
+    }
+
+    pub fn get(&self, name: &str) -> Result<StrategyPipeline> {
+        Ok(self.runtime.block_on(self.api().get(name))?)
+    }
+
+    pub fn delete(&self, name: &str) -> Result<()> {
+        let api: Api<StrategyPipeline> = self.api();
+        self.runtime.block_on(api.delete(name, &DeleteParams::default()))?;
+        Ok(())
+    }
+
+    pub fn is_gone(&self, name: &str) -> Result<bool> {
+        let api: Api<StrategyPipeline> = self.api();
+        Ok(self.runtime.block_on(api.get_opt(name))?.is_none())
+    }
+
+    pub fn deployments(&self) -> Result<Vec<Deployment>> {
+        let api: Api<Deployment> = self.api();
+        Ok(self.runtime.block_on(api.list(&ListParams::default()))?.items)
+    }
+
+    pub fn config_maps(&self) -> Result<Vec<ConfigMap>> {
+        let api: Api<ConfigMap> = self.api();
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=assay-operator");
+        Ok(self.runtime.block_on(api.list(&ours))?.items)
+    }
+
+    /// The instances that processors are told of, by revision.
+    pub fn instances(&self) -> Result<BTreeMap<String, RevisionInstance>> {
+        let texts = self
+            .config_maps()?
+            .into_iter()
+            .filter_map(|map| map.data?.remove("revision.json"));
+        let instances = texts.map(|text| serde_json::from_str::<RevisionInstance>(&text));
+        Ok(instances
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .map(|instance| (instance.revision.clone(), instance))
+            .collect())
+    }
+
+    /// Does what a processor does first: registers its revision.
+    pub fn register(&self, instance: &RevisionInstance) -> Result<()> {
+        let offsets = instance.offsets.iter().map(|o| StartOffsets {
+            partition: o.partition,
+            start_offset: o.start_offset,
+            live_from_offset: o.live_from_offset,
+        });
+        let registration = Registration {
+            pipeline: instance.pipeline.clone(),
+            cluster: instance.cluster.clone(),
+            namespace: instance.namespace.clone(),
+            name: instance.name.clone(),
+            revision: instance.revision.clone(),
+            settings: instance.settings.clone(),
+            engine_semantics: i32::try_from(instance.engine_semantics)?,
+            topic_identity: instance.topic_identity.clone(),
+            partitions: instance.partitions,
+            offsets: offsets.collect(),
+        };
+        let _guard = self.runtime.enter();
+        let store = PostgresStore::new(&PostgresOptions::new(self.database.url(), "assay"))?;
+        Ok(self.runtime.block_on(store.register(&registration, false))?)
+    }
+
+    /// Moves a revision on in every partition, as its processors would.
+    pub fn progress(&self, revision: &str, next_offset: i64, watermark_s: i64) -> Result<()> {
+        self.database.execute(&format!(
+            "UPDATE assay.progress SET next_offset = {next_offset}, watermark_us = {watermark_s}::bigint * 1000000 WHERE revision = '{revision}'"
+        ))
+    }
+
+    /// Waits until the pipeline is as `probe` wants it.
+    pub fn until(&self, name: &str, what: &str, probe: impl Fn(&StrategyPipeline) -> bool) -> Result<StrategyPipeline> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let pipeline = self.get(name)?;
+            if probe(&pipeline) {
+                return Ok(pipeline);
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "waited {LIMIT:?} in vain for {what}; status: {}",
+                    serde_json::to_string_pretty(&pipeline.status)?
+                );
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Waits for a condition; gives its message.
+    pub fn until_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> Result<String> {
+        let found = |pipeline: &StrategyPipeline| condition(pipeline, kind).filter(|c| c.0 == status && c.1 == reason);
+        let pipeline = self.until(name, &format!("{kind}={status} ({reason})"), |pipeline| {
+            found(pipeline).is_some()
+        })?;
+        Ok(found(&pipeline).map(|condition| condition.2).unwrap_or_default())
+    }
+
+    /// Waits for anything.
+    pub fn wait<T>(&self, what: &str, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        assay_tests::wait::until(LIMIT, what, probe)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(operator) = self.operator.take() {
+            operator.abort();
+        }
+    }
+}
+
+/// Status, reason and message of a condition of the current generation.
+pub fn condition(pipeline: &StrategyPipeline, kind: &str) -> Option<(String, String, String)> {
+    let conditions = &pipeline.status.as_ref()?.conditions;
+    let condition = conditions
+        .iter()
+        .find(|c| c.type_ == kind && c.observed_generation == pipeline.metadata.generation)?;
+    Some((
+        condition.status.clone(),
+        condition.reason.clone(),
+        condition.message.clone(),
+    ))
+}
+
+async fn client(kubernetes: &Kubernetes) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubernetes.kubeconfig())?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+fn install_crd(kubernetes: &Kubernetes) -> Result<()> {
+    static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../charts/assay/files/crds/strategypipelines.yaml"
+    );
+    let install = || {
+        let applied = kubernetes.kubectl(&["apply", "--server-side", "-f", path]);
+        let ready = applied.and_then(|_| {
+            kubernetes.kubectl(&["wait", "--for=condition=Established", "crd/strategypipelines.assay.dev"])
+        });
+        ready.map(drop).map_err(|error| format!("{error:#}"))
+    };
+    INSTALLED
+        .get_or_init(install)
+        .clone()
+        .map_err(|error| anyhow::anyhow!(error))
+}
