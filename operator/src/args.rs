@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use assay_crds::duration::DurationText;
 use clap::{Args, Parser, Subcommand};
 
 /// Turns StrategyPipelines into topics, processors and a status that explains itself.
@@ -31,7 +33,7 @@ pub enum Command {
     Reject(RevisionArgs),
     /// Go back to the revision that was live before, or to the one that is named.
     Rollback(RevisionArgs),
-    /// Take the finalizers off all pipelines, or delete them; `helm uninstall` calls it.
+    /// Let go of all pipelines, or delete them and wait; `helm uninstall` calls it.
     Uninstall(UninstallArgs),
 }
 
@@ -56,9 +58,18 @@ pub struct RunArgs {
     /// Name of this instance in the lease and in events.
     #[arg(long, env = "POD_NAME", default_value = "assay-operator")]
     pub identity: String,
-    /// Address of /livez, /readyz and /metrics.
+    /// Address of /livez, /readyz, /metrics and, from this machine only, /log-level.
     #[arg(long, env = "ASSAY_ADMIN", default_value = "0.0.0.0:8080")]
     pub admin: SocketAddr,
+    /// How often a pipeline that is as wanted is looked at again, so that drift heals and figures move.
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub resync: Duration,
+    /// How long a Secret that was read is believed.
+    #[arg(long, default_value = "1m", value_parser = duration, value_name = "DURATION")]
+    pub secrets_age: Duration,
+    /// How long the deletion of a pipeline tries to clean up outside the cluster before it lets go.
+    #[arg(long, default_value = "45s", value_parser = duration, value_name = "DURATION")]
+    pub cleanup_limit: Duration,
 }
 
 /// Arguments of `plan`.
@@ -97,13 +108,39 @@ pub struct RevisionArgs {
 /// Arguments of `uninstall`.
 #[derive(Debug, Clone, Args)]
 pub struct UninstallArgs {
-    /// Delete every pipeline and wait until it is gone, while the operator still runs.
-    #[arg(long)]
-    pub delete_pipelines: bool,
-    /// How long to wait, such as 10m.
-    #[arg(long, default_value = "10m")]
-    pub timeout: String,
-    /// Namespace; may be given several times. Without it, all of them.
+    /// Namespace that was watched; may be given several times. Without it, all of them.
     #[arg(long = "namespace", short = 'n', value_name = "NAMESPACE")]
     pub namespaces: Vec<String>,
+    /// Delete every pipeline and wait until the operator has drained each; otherwise their finalizers are removed.
+    #[arg(long)]
+    pub delete_pipelines: bool,
+    /// Labels of the operator's pods in this namespace: they must be gone first, or they would put the finalizers back.
+    #[arg(long, value_name = "LABELS", conflicts_with = "delete_pipelines")]
+    pub after_pods: Option<String>,
+    /// How long to wait for pipelines or pods to go.
+    #[arg(long, default_value = "2m", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Duration,
+}
+
+/// A duration as in manifests.
+fn duration(text: &str) -> Result<Duration, String> {
+    let micros = DurationText(text.to_owned()).micros().map_err(|error| error.to_string())?;
+    Ok(Duration::from_micros(micros.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_timeout_is_a_duration_as_in_manifests() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("soon").is_err_and(|error| error.contains("soon")));
+    }
 }

@@ -1,13 +1,14 @@
 //! What every pass shares: clients, pools, the pipelines that are known, figures of earlier passes. No decision is made here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use assay_crds::StrategyPipeline;
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store as Reflected;
+use kube::runtime::reflector::store::WriterDropped;
 
 use crate::kafka::KafkaPool;
 use crate::observe::Observer;
@@ -26,6 +27,12 @@ pub struct Settings {
     pub namespace: String,
     /// Pipelines that may move to a new engine at a time.
     pub max_concurrent_upgrades: usize,
+    /// How often a pipeline that is as wanted is looked at again.
+    pub resync: Duration,
+    /// How long a Secret that was read is believed.
+    pub secrets_age: Duration,
+    /// How long a deletion tries to clean up before it lets go.
+    pub cleanup_limit: Duration,
 }
 
 /// Shared by all passes.
@@ -48,7 +55,7 @@ pub struct Context {
 }
 
 /// What one pass leaves to the next of the same pipeline.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Memory {
     /// Passes in a row that failed.
     pub failures: u32,
@@ -56,6 +63,8 @@ pub struct Memory {
     pub sample: Option<Sample>,
     /// When figures were last written to status.
     pub figures_written: Option<Instant>,
+    /// Revisions that stopped and whose consumer groups were deleted.
+    pub stopped: BTreeSet<String>,
 }
 
 impl Context {
@@ -68,7 +77,7 @@ impl Context {
         observer: Observer,
     ) -> Arc<Self> {
         Arc::new(Self {
-            secrets: Secrets::new(client.clone()),
+            secrets: Secrets::new(client.clone(), settings.secrets_age),
             client,
             settings,
             kafka: KafkaPool::default(),
@@ -79,14 +88,21 @@ impl Context {
         })
     }
 
-    /// Every pipeline that is watched; those that cannot be read are left out.
+    /// Waits until every watch has listed its pipelines: before that, somebody's claim on a topic may be missing.
+    ///
+    /// # Errors
+    /// Where a watch has ended.
+    pub async fn listed(&self) -> Result<(), WriterDropped> {
+        for store in &self.stores_of_pipelines {
+            store.wait_until_ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Every pipeline that is watched, also those that cannot be read.
     #[must_use]
     pub fn pipelines(&self) -> Vec<Arc<DeserializeGuard<StrategyPipeline>>> {
-        self.stores_of_pipelines
-            .iter()
-            .flat_map(Reflected::state)
-            .filter(|guard| guard.0.is_ok())
-            .collect()
+        self.stores_of_pipelines.iter().flat_map(Reflected::state).collect()
     }
 
     /// What earlier passes left.
@@ -96,7 +112,7 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(uid)
-            .copied()
+            .cloned()
             .unwrap_or_default()
     }
 

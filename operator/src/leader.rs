@@ -1,12 +1,18 @@
 //! One operator acts at a time. A lost lease ends the process: whoever holds it now may already be writing.
 
+use std::time::Duration;
+
 use kube::Client;
-use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Seconds after which a silent holder loses the lease, and how long before that it renews.
 const LEASE_SECONDS: u64 = 15;
 const GRACE_SECONDS: u64 = 5;
+/// How long handing the lease back may take; it runs out by itself anyway.
+const HAND_BACK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why this operator may not act.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +35,7 @@ pub enum LeaderError {
 /// The lease, held as long as this value says so.
 pub struct Leadership {
     held: watch::Receiver<bool>,
+    renewal: JoinHandle<Result<LeaseManager, LeaseManagerError>>,
 }
 
 impl Leadership {
@@ -49,11 +56,11 @@ impl Leadership {
             .build()
             .await
             .map_err(failed)?;
-        let (mut held, _) = manager.watch().await;
+        let (mut held, renewal) = manager.watch().await;
         tracing::info!(identity, "waiting for the lease");
         held.wait_for(|held| *held).await.map_err(|_| LeaderError::Lost)?;
         tracing::info!(identity, "holding the lease");
-        Ok(Self { held })
+        Ok(Self { held, renewal })
     }
 
     /// Comes back only when the lease is lost.
@@ -61,5 +68,15 @@ impl Leadership {
         // Either way it is lost: the value turned false, or the task that renews it is gone.
         let _ = self.held.wait_for(|held| !*held).await;
         LeaderError::Lost
+    }
+
+    /// Frees the lease for the next operator, where it is still ours.
+    pub async fn hand_back(self) {
+        // The task that renews the lease frees it when nobody listens any more.
+        drop(self.held);
+        match timeout(HAND_BACK_LIMIT, self.renewal).await {
+            Ok(Ok(Ok(_))) => tracing::info!("handed the lease back"),
+            other => tracing::warn!(?other, "the lease was not handed back; it runs out by itself"),
+        }
     }
 }

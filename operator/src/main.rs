@@ -5,20 +5,17 @@ use std::process::ExitCode;
 
 use assay_operator::args::{Cli, Command};
 use assay_operator::commands::revision::{Wish, wish};
-use assay_operator::commands::{explain, plan, run, uninstall};
+use assay_operator::commands::{connect, explain, plan, run, uninstall};
+use assay_operator::logging::LogLevel;
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    match execute(cli.command)
+    let level = LogLevel::start();
+    #[cfg(feature = "failpoints")]
+    let _armed = fail::FailScenario::setup();
+    match execute(cli.command, level)
         .await
         .and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?))
     {
@@ -31,9 +28,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn execute(command: Command) -> anyhow::Result<String> {
+async fn execute(command: Command, level: LogLevel) -> anyhow::Result<String> {
     match command {
-        Command::Run(args) => run::run(args).await.map(|()| String::new()),
+        Command::Run(args) => run::run(args, level).await.map(|()| String::new()),
         Command::Crds => assay_crds::schema::crd_yaml().map_err(|error| anyhow::anyhow!("{error}")),
         Command::Plan(args) => match args.file {
             Some(path) => plan::file(&path).await,
@@ -43,6 +40,9 @@ async fn execute(command: Command) -> anyhow::Result<String> {
         Command::Promote(args) => wish(Wish::Promote, &args).await,
         Command::Reject(args) => wish(Wish::Reject, &args).await,
         Command::Rollback(args) => wish(Wish::Rollback, &args).await,
-        Command::Uninstall(args) => uninstall::uninstall(&args).await,
+        Command::Uninstall(args) => {
+            uninstall::uninstall(&connect().await?, &args).await?;
+            Ok(String::new())
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets, read one by one by name and re-read after a minute. No list, no watch, nothing that shows their content.
+//! Secrets, read one by one by name, and again when what was read is too old. No list, no watch, nothing that shows their content.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,8 +10,6 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
 use crate::kafka::KafkaCredentials;
-
-const RE_READ_AFTER: Duration = Duration::from_secs(60);
 
 /// A Secret that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +77,8 @@ struct Content {
 /// Secrets read lately.
 pub struct Secrets {
     client: Client,
+    /// How long what was read is believed.
+    age: Duration,
     read: Mutex<HashMap<(String, String), (Instant, Arc<Content>)>>,
 }
 
@@ -103,9 +103,10 @@ struct Reader<'a> {
 impl Secrets {
     /// With nothing read yet.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, age: Duration) -> Self {
         Self {
             client,
+            age,
             read: Mutex::default(),
         }
     }
@@ -168,7 +169,7 @@ impl Secrets {
             data,
         });
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.retain(|_, (when, _)| when.elapsed() < RE_READ_AFTER);
+        read.retain(|_, (when, _)| when.elapsed() < self.age);
         read.insert(key, (Instant::now(), Arc::clone(&content)));
         Ok(content)
     }
@@ -176,7 +177,7 @@ impl Secrets {
     fn remembered(&self, key: &(String, String)) -> Option<Arc<Content>> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let (when, content) = read.get(key)?;
-        (when.elapsed() < RE_READ_AFTER).then(|| Arc::clone(content))
+        (when.elapsed() < self.age).then(|| Arc::clone(content))
     }
 }
 

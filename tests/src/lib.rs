@@ -4,6 +4,7 @@
 //! Everything started here ends with the value that owns it, and with the test process whatever happens to it.
 //! Nothing here sleeps for a fixed time: `wait::until` waits for a state and says what it waited for.
 
+pub mod http;
 pub mod kafka;
 pub mod kubernetes;
 pub mod model;

@@ -1,19 +1,15 @@
 //! The built `assay` binary as a child process, with its admin pages.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 
+use crate::http;
 use crate::ports::Port;
 use crate::process::Process;
-
-const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// The binary with crash points: `ASSAY_BIN`, or the one that cargo builds now.
 ///
@@ -110,20 +106,6 @@ impl Processor {
     /// # Errors
     /// It does not answer, or not with success.
     pub fn get(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect_timeout(&([127, 0, 0, 1], self.admin.number()).into(), ASK_LIMIT)?;
-        stream.set_read_timeout(Some(ASK_LIMIT))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("half an answer")?;
-        ensure!(
-            head.contains(" 200 "),
-            "{path}: {}",
-            head.lines().next().unwrap_or_default()
-        );
-        Ok(body.to_owned())
+        http::get(self.admin.number(), path)
     }
 }

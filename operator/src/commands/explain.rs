@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use assay_crds::{StrategyPipeline, StrategyPipelineStatus};
-use kube::{Api, Client};
+use kube::Api;
 
 use crate::args::PipelineArgs;
 
@@ -13,9 +13,7 @@ use crate::args::PipelineArgs;
 /// # Errors
 /// Where the pipeline cannot be read.
 pub async fn explain(args: &PipelineArgs) -> anyhow::Result<String> {
-    let client = Client::try_default()
-        .await
-        .context("no way to the API server; set KUBECONFIG")?;
+    let client = super::connect().await?;
     let namespace = args.namespace(&client);
     let api: Api<StrategyPipeline> = Api::namespaced(client.clone(), namespace);
     let pipeline = api

@@ -3,10 +3,16 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use assay_crds::{StrategyPipeline, load_pipelines};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt};
 
 use crate::context::{Context, Settings};
@@ -18,17 +24,18 @@ use crate::topics::TopicAction;
 /// Plans the manifests of a file; without a cluster, only whether they are valid.
 ///
 /// # Errors
-/// Where the file cannot be read or is invalid.
+/// Where the file cannot be read or is invalid, or the API server refuses.
 pub async fn file(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let wanted = load_pipelines(&text).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let client = match Client::try_default().await {
+    let client = match super::connect().await {
         Ok(client) => client,
-        Err(error) => return Ok(without_cluster(&wanted, &error.to_string())),
+        Err(error) => return Ok(without_cluster(&wanted, &format!("{error:#}"))),
     };
+    let planner = Planner::new(&client).await?;
     let mut plans = String::new();
     for pipeline in wanted {
-        plans += &one(&client, as_it_would_be(&client, pipeline).await?).await?;
+        plans += &planner.plan(as_it_would_be(&client, pipeline).await?).await?;
     }
     Ok(plans)
 }
@@ -38,15 +45,13 @@ pub async fn file(path: &Path) -> anyhow::Result<String> {
 /// # Errors
 /// Where the API server refuses.
 pub async fn all() -> anyhow::Result<String> {
-    let client = Client::try_default()
-        .await
-        .context("no way to the API server; set KUBECONFIG")?;
-    let pipelines = Api::<StrategyPipeline>::all(client.clone())
-        .list(&ListParams::default())
-        .await?;
+    let planner = Planner::new(&super::connect().await?).await?;
     let mut plans = String::new();
-    for pipeline in pipelines {
-        plans += &one(&client, pipeline).await?;
+    for guard in planner.context.pipelines() {
+        plans += &match &guard.0 {
+            Ok(pipeline) => planner.plan(pipeline.clone()).await?,
+            Err(invalid) => format!("{}: cannot be read: {}\n", guard.name_any(), invalid.error),
+        };
     }
     Ok(if plans.is_empty() {
         "there is no StrategyPipeline\n".to_owned()
@@ -60,38 +65,63 @@ fn without_cluster(pipelines: &[StrategyPipeline], reason: &str) -> String {
     format!("{}: valid. No cluster to compare with ({reason}).\n", names.join(", "))
 }
 
-/// The object as it would be after applying: the new spec on the old object.
+/// The object as it would be after applying: the new spec on the old object, or a new object as of now.
 async fn as_it_would_be(client: &Client, wanted: StrategyPipeline) -> anyhow::Result<StrategyPipeline> {
     let namespace = wanted
         .namespace()
         .unwrap_or_else(|| client.default_namespace().to_owned());
     let api: Api<StrategyPipeline> = Api::namespaced(client.clone(), &namespace);
-    let mut object = wanted;
-    object.metadata.namespace = Some(namespace);
-    if let Some(old) = api.get_opt(&object.name_any()).await? {
-        object
-            .validate_cel_update(&old)
-            .map_err(|errors| anyhow::anyhow!("{errors}"))?;
-        object = StrategyPipeline {
-            spec: object.spec,
-            ..old
-        };
-    }
-    Ok(object)
+    let Some(old) = api.get_opt(&wanted.name_any()).await? else {
+        let mut object = wanted;
+        object.metadata.namespace = Some(namespace);
+        // Whoever is there already has the older claim on a topic.
+        object.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+        return Ok(object);
+    };
+    wanted
+        .validate_cel_update(&old)
+        .map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    Ok(StrategyPipeline {
+        spec: wanted.spec,
+        ..old
+    })
 }
 
-async fn one(client: &Client, pipeline: StrategyPipeline) -> anyhow::Result<String> {
-    let settings = Settings {
-        processor_image: String::new(),
-        cluster: String::new(),
-        namespace: client.default_namespace().to_owned(),
-        max_concurrent_upgrades: usize::MAX,
-    };
-    let observer = Observer::start(client.clone(), "plan")?;
-    let context = Context::new(client.clone(), settings, Vec::new(), observer);
-    let found = dereference(&context, Arc::new(pipeline)).await?;
-    let judgement = validate(&found, &context.settings);
-    Ok(story(&found, &judgement))
+/// Reads and judges as the operator would, and writes nothing.
+struct Planner {
+    context: Arc<Context>,
+}
+
+impl Planner {
+    /// With every pipeline known: claims on topics decide among them.
+    async fn new(client: &Client) -> anyhow::Result<Self> {
+        let pipelines = Api::<DeserializeGuard<StrategyPipeline>>::all(client.clone())
+            .list(&ListParams::default())
+            .await
+            .context("the pipelines cannot be listed; allow list of strategypipelines in all namespaces")?;
+        let mut known = Writer::default();
+        for pipeline in pipelines {
+            known.apply_watcher_event(&Event::Apply(pipeline));
+        }
+        let settings = Settings {
+            processor_image: String::new(),
+            cluster: String::new(),
+            namespace: client.default_namespace().to_owned(),
+            max_concurrent_upgrades: usize::MAX,
+            resync: Duration::ZERO,
+            secrets_age: Duration::MAX,
+            cleanup_limit: Duration::ZERO,
+        };
+        let observer = Observer::start(client.clone(), "plan")?;
+        let context = Context::new(client.clone(), settings, vec![known.as_reader()], observer);
+        Ok(Self { context })
+    }
+
+    async fn plan(&self, pipeline: StrategyPipeline) -> anyhow::Result<String> {
+        let found = dereference(&self.context, Arc::new(pipeline)).await?;
+        let judgement = validate(&found, &self.context.settings);
+        Ok(story(&found, &judgement))
+    }
 }
 
 /// The plan as text.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use assay_crds::status::RevisionStatus;
 use assay_crds::{RevisionId, StrategyPipeline, StrategyPipelineStatus};
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::Api;
 use serde_json::{Value, json};
 
 use crate::args::RevisionArgs;
@@ -26,9 +26,7 @@ pub enum Wish {
 /// # Errors
 /// Where there is no such revision, or the pipeline cannot be written.
 pub async fn wish(wish: Wish, args: &RevisionArgs) -> anyhow::Result<String> {
-    let client = Client::try_default()
-        .await
-        .context("no way to the API server; set KUBECONFIG")?;
+    let client = super::connect().await?;
     let (namespace, name) = (args.pipeline.namespace(&client).to_owned(), &args.pipeline.name);
     let api: Api<StrategyPipeline> = Api::namespaced(client.clone(), &namespace);
     let pipeline = api
@@ -49,6 +47,10 @@ fn annotations(wish: Wish, status: &StrategyPipelineStatus, named: Option<&str>)
         None => implied(wish, status)?,
     };
     Ok(match wish {
+        // Anything else would be undone as soon as the wish is fulfilled, because the manifest wants another revision.
+        Wish::Promote if status.candidate_revision.as_ref() != Some(&revision) => {
+            bail!("{revision} is not the candidate; go back to it with: kubectl assay rollback NAME --revision {revision}")
+        }
         Wish::Promote => (
             json!({PROMOTE: revision, REJECT: null}),
             format!("{revision} is made live once it has caught up"),
@@ -58,10 +60,11 @@ fn annotations(wish: Wish, status: &StrategyPipelineStatus, named: Option<&str>)
             format!("{revision} is stopped"),
         ),
         Wish::Rollback => {
-            let live = status.live_revision.clone().unwrap_or_default();
+            // What the manifest wants now: the candidate where there is one, else what is live.
+            let left = status.candidate_revision.as_ref().or(status.live_revision.as_ref());
             (
-                json!({PROMOTE: revision, REJECT: live}),
-                format!("{revision} is made live again in place of {live} once it has caught up"),
+                json!({PROMOTE: revision, REJECT: left}),
+                format!("{revision} is made live again once it has caught up"),
             )
         }
     })
@@ -131,8 +134,24 @@ mod tests {
     }
 
     #[test]
-    fn rollback_goes_to_the_one_before_and_leaves_the_live_one() {
+    fn promote_of_anything_else_points_to_rollback() {
+        let error = annotations(Wish::Promote, &status(), Some("cccccccccc-1")).unwrap_err().to_string();
+        assert!(error.contains("rollback NAME --revision cccccccccc-1"), "{error}");
+    }
+
+    #[test]
+    fn rollback_with_a_candidate_leaves_the_candidate() {
         let (annotations, _) = annotations(Wish::Rollback, &status(), None).unwrap();
+        assert_eq!(annotations, json!({PROMOTE: "cccccccccc-1", REJECT: "bbbbbbbbbb-1"}));
+    }
+
+    #[test]
+    fn rollback_goes_to_the_one_before_and_leaves_the_live_one() {
+        let status = StrategyPipelineStatus {
+            candidate_revision: None,
+            ..status()
+        };
+        let (annotations, _) = annotations(Wish::Rollback, &status, None).unwrap();
         assert_eq!(annotations, json!({PROMOTE: "cccccccccc-1", REJECT: "aaaaaaaaaa-1"}));
     }
 

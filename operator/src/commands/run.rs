@@ -8,11 +8,11 @@ use assay_crds::StrategyPipeline;
 use futures::StreamExt;
 use futures::future::select_all;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{Store, reflector};
-use kube::runtime::{Predicate, WatchStreamExt, metadata_watcher, predicates, watcher};
+use kube::runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client};
 
 use crate::admin;
@@ -20,6 +20,7 @@ use crate::args::RunArgs;
 use crate::context::{Context, Settings};
 use crate::leader::Leadership;
 use crate::names::MANAGED_BY_LABEL;
+use crate::logging::LogLevel;
 use crate::observe::Observer;
 use crate::pipeline::{back_off, reconcile};
 
@@ -34,30 +35,32 @@ type Guarded = DeserializeGuard<StrategyPipeline>;
 ///
 /// # Errors
 /// Where the API server cannot be reached, the lease is lost, or the admin address is taken.
-pub async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let client = Client::try_default()
-        .await
-        .context("no way to the API server; set KUBECONFIG, or run inside a cluster")?;
-    operate(client, args).await
-}
-
-/// The same with a client that is there already.
-///
-/// # Errors
-/// As [`run`].
-pub async fn operate(client: Client, args: RunArgs) -> anyhow::Result<()> {
+pub async fn run(args: RunArgs, level: LogLevel) -> anyhow::Result<()> {
+    let client = super::connect().await?;
     let observer = Observer::start(client.clone(), &args.identity)?;
-    let admin = admin::serve(args.admin, observer.registry.clone());
-    let acting = act(client, args, observer);
+    let admin = admin::serve(args.admin, observer.registry.clone(), level);
     tokio::select! {
         served = admin => served.context("the admin address cannot be used; choose another with --admin"),
-        acted = acting => acted,
-        () = terminated() => Ok(()),
+        acted = act(client, args, observer) => acted,
     }
 }
 
+/// Acts while the lease is held; hands it back when asked to stop, so that the next operator need not wait for it to run out.
 async fn act(client: Client, args: RunArgs, observer: Observer) -> anyhow::Result<()> {
-    let mut leadership = Leadership::acquire(client.clone(), &args.own_namespace, &args.identity).await?;
+    let mut leadership = tokio::select! {
+        leadership = Leadership::acquire(client.clone(), &args.own_namespace, &args.identity) => leadership?,
+        () = terminated() => return Ok(()),
+    };
+    let result = tokio::select! {
+        ended = control_all(&client, args, observer) => ended,
+        error = leadership.lost() => Err(error.into()),
+        () = terminated() => Ok(()),
+    };
+    leadership.hand_back().await;
+    result
+}
+
+async fn control_all(client: &Client, args: RunArgs, observer: Observer) -> anyhow::Result<()> {
     let scopes: Vec<Option<String>> = if args.namespaces.is_empty() {
         vec![None]
     } else {
@@ -65,20 +68,24 @@ async fn act(client: Client, args: RunArgs, observer: Observer) -> anyhow::Resul
     };
     let writers: Vec<Writer<Guarded>> = scopes.iter().map(|_| Writer::default()).collect();
     let stores = writers.iter().map(Writer::as_reader).collect();
-    let settings = Settings {
-        processor_image: args.processor_image,
-        cluster: args.cluster,
-        namespace: args.own_namespace,
-        max_concurrent_upgrades: args.max_concurrent_upgrades,
-    };
-    let context = Context::new(client.clone(), settings, stores, observer);
+    let context = Context::new(client.clone(), settings(args), stores, observer);
     let controllers = scopes
         .into_iter()
         .zip(writers)
         .map(|(scope, writer)| Box::pin(control(client.clone(), scope, writer, Arc::clone(&context))));
-    tokio::select! {
-        _ = select_all(controllers) => anyhow::bail!("a watch ended; restarting is the remedy"),
-        error = leadership.lost() => Err(error.into()),
+    select_all(controllers).await;
+    anyhow::bail!("a watch ended; restarting is the remedy")
+}
+
+fn settings(args: RunArgs) -> Settings {
+    Settings {
+        processor_image: args.processor_image,
+        cluster: args.cluster,
+        namespace: args.own_namespace,
+        max_concurrent_upgrades: args.max_concurrent_upgrades,
+        resync: args.resync,
+        secrets_age: args.secrets_age,
+        cleanup_limit: args.cleanup_limit,
     }
 }
 
@@ -102,7 +109,10 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
     );
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}=assay-operator"));
     // Metadata is enough to know that something moved; the pass reads the rest.
-    let deployments = metadata_watcher(api::<Deployment>(&client, scope.as_deref()), ours)
+    let deployments = watcher(
+        api::<PartialObjectMeta<Deployment>>(&client, scope.as_deref()),
+        ours,
+    )
         .default_backoff()
         .touched_objects();
     Controller::for_stream(pipelines, store)

@@ -1,85 +1,219 @@
-//! `uninstall`: what `helm uninstall` does to the pipelines.
+//! What `helm uninstall` does to the pipelines: it lets go of them, or deletes them and waits until each has drained.
+//! Runs as a job of the chart, never inside the operator.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use assay_crds::{DurationText, StrategyPipeline};
+use assay_crds::StrategyPipeline;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tracing::info;
 
 use crate::args::UninstallArgs;
 use crate::names::FINALIZER;
 
-const PAUSE: Duration = Duration::from_secs(1);
+/// Only metadata: a pipeline that this release cannot read is let go like any other.
+type Pipeline = PartialObjectMeta<StrategyPipeline>;
 
-/// Takes finalizers off, or deletes all pipelines and waits until they are gone.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Why an uninstall could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum UninstallError {
+    /// The API server refused or did not answer.
+    #[error("cannot {action}: {source}; check the job's role and run `helm uninstall` again")]
+    Api {
+        /// What was tried.
+        action: String,
+        /// Cause.
+        source: kube::Error,
+    },
+    /// It takes longer than allowed.
+    #[error("{what} after {limit:?}: {left}; look at their events, or raise uninstall.timeout")]
+    Timeout {
+        /// What was waited for.
+        what: &'static str,
+        /// How long.
+        limit: Duration,
+        /// Names.
+        left: String,
+    },
+}
+
+/// Lets go of every pipeline, or deletes it.
 ///
 /// # Errors
-/// Where the API server refuses, or the time is over.
-pub async fn uninstall(args: &UninstallArgs) -> anyhow::Result<String> {
-    let client = Client::try_default().await.context("no way to the API server")?;
-    let limit = Duration::from_micros(DurationText(args.timeout.clone()).micros()?.unsigned_abs());
-    let apis: Vec<Api<StrategyPipeline>> = if args.namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        args.namespaces
-            .iter()
-            .map(|namespace| Api::namespaced(client.clone(), namespace))
-            .collect()
-    };
-    let mut touched = 0;
-    for pipeline in list(&apis).await? {
-        touched += 1;
-        let own: Api<StrategyPipeline> = Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
+/// The API server refuses, or something does not go in time.
+pub async fn uninstall(client: &Client, args: &UninstallArgs) -> Result<(), UninstallError> {
+    if let Some(labels) = &args.after_pods {
+        wait_for_pods_to_go(client, labels, args.timeout).await?;
+    }
+    for pipelines in apis(client, &args.namespaces) {
         if args.delete_pipelines {
-            own.delete(&pipeline.name_any(), &DeleteParams::default()).await?;
+            delete_all(client, &pipelines, args.timeout).await?;
         } else {
-            release(&own, &pipeline).await?;
+            release_all(client, &pipelines).await?;
         }
     }
-    if args.delete_pipelines {
-        until_gone(&apis, limit).await?;
-        return Ok(format!("{touched} pipelines deleted\n"));
-    }
-    Ok(format!(
-        "{touched} pipelines released; their processors and topics go on\n"
-    ))
-}
-
-async fn list(apis: &[Api<StrategyPipeline>]) -> anyhow::Result<Vec<kube::core::PartialObjectMeta<StrategyPipeline>>> {
-    let mut pipelines = Vec::new();
-    for api in apis {
-        pipelines.extend(api.list_metadata(&ListParams::default()).await?);
-    }
-    Ok(pipelines)
-}
-
-async fn release(api: &Api<StrategyPipeline>, pipeline: &impl ResourceExt) -> anyhow::Result<()> {
-    let others: Vec<&String> = pipeline.finalizers().iter().filter(|name| *name != FINALIZER).collect();
-    let patch = Patch::Merge(json!({"metadata": {"finalizers": others}}));
-    api.patch_metadata(&pipeline.name_any(), &PatchParams::default(), &patch)
-        .await?;
     Ok(())
 }
 
-async fn until_gone(apis: &[Api<StrategyPipeline>], limit: Duration) -> anyhow::Result<()> {
-    let began = Instant::now();
+fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<StrategyPipeline>> {
+    if namespaces.is_empty() {
+        return vec![Api::all(client.clone())];
+    }
+    namespaces
+        .iter()
+        .map(|namespace| Api::namespaced(client.clone(), namespace))
+        .collect()
+}
+
+/// A list over all namespaces finds the objects; a write has to name theirs.
+fn api_of(client: &Client, pipeline: &Pipeline) -> Api<StrategyPipeline> {
+    Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default())
+}
+
+async fn list(pipelines: &Api<StrategyPipeline>) -> Result<Vec<Pipeline>, UninstallError> {
+    let found = pipelines.list_metadata(&ListParams::default()).await;
+    Ok(found
+        .map_err(|source| UninstallError::Api {
+            action: "list the pipelines".to_owned(),
+            source,
+        })?
+        .items)
+}
+
+fn full_name(pipeline: &Pipeline) -> String {
+    format!("{}/{}", pipeline.namespace().unwrap_or_default(), pipeline.name_any())
+}
+
+/// Removes our finalizer and nobody else's. A pipeline that somebody changed meanwhile is read again.
+async fn release_all(client: &Client, pipelines: &Api<StrategyPipeline>) -> Result<(), UninstallError> {
     loop {
-        let left = list(apis).await?;
+        let mut conflicts = 0;
+        for pipeline in list(pipelines).await?.iter().filter(|pipeline| is_ours(pipeline)) {
+            let patch = Patch::Merge(without_finalizer(pipeline));
+            match api_of(client, pipeline)
+                .patch_metadata(&pipeline.name_any(), &PatchParams::default(), &patch)
+                .await
+            {
+                Ok(_) => info!(pipeline = full_name(pipeline), "released"),
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(kube::Error::Api(status)) if status.code == 409 => conflicts += 1,
+                Err(source) => {
+                    return Err(UninstallError::Api {
+                        action: format!("release {}", full_name(pipeline)),
+                        source,
+                    });
+                }
+            }
+        }
+        if conflicts == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn is_ours(pipeline: &Pipeline) -> bool {
+    pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// The resource version makes the API server refuse where the list of finalizers is no longer the one we read.
+fn without_finalizer(pipeline: &Pipeline) -> serde_json::Value {
+    let others: Vec<_> = pipeline
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != FINALIZER)
+        .collect();
+    json!({"metadata": {"resourceVersion": pipeline.resource_version(), "finalizers": others}})
+}
+
+async fn delete_all(client: &Client, pipelines: &Api<StrategyPipeline>, limit: Duration) -> Result<(), UninstallError> {
+    for pipeline in list(pipelines).await? {
+        match api_of(client, &pipeline)
+            .delete(&pipeline.name_any(), &DeleteParams::default())
+            .await
+        {
+            Ok(_) => info!(pipeline = full_name(&pipeline), "deleting"),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(source) => {
+                return Err(UninstallError::Api {
+                    action: format!("delete {}", full_name(&pipeline)),
+                    source,
+                });
+            }
+        }
+    }
+    let deadline = Instant::now() + limit;
+    loop {
+        let left: Vec<_> = list(pipelines).await?.iter().map(full_name).collect();
         if left.is_empty() {
             return Ok(());
         }
-        if began.elapsed() > limit {
-            let names: Vec<String> = left
-                .iter()
-                .map(|p| format!("{}/{}", p.namespace().unwrap_or_default(), p.name_any()))
-                .collect();
-            bail!(
-                "still there after {limit:?}: {}; look with kubectl assay explain NAME",
-                names.join(", ")
-            );
+        pause_until(deadline, "pipelines are still draining", limit, &left).await?;
+    }
+}
+
+async fn wait_for_pods_to_go(client: &Client, labels: &str, limit: Duration) -> Result<(), UninstallError> {
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let deadline = Instant::now() + limit;
+    loop {
+        let found = pods.list(&ListParams::default().labels(labels)).await;
+        let found = found.map_err(|source| UninstallError::Api {
+            action: "list the operator's pods".to_owned(),
+            source,
+        })?;
+        let left: Vec<_> = found.items.iter().map(ResourceExt::name_any).collect();
+        if left.is_empty() {
+            return Ok(());
         }
-        tokio::time::sleep(PAUSE).await;
+        pause_until(deadline, "the operator is still there", limit, &left).await?;
+    }
+}
+
+async fn pause_until(
+    deadline: Instant,
+    what: &'static str,
+    limit: Duration,
+    left: &[String],
+) -> Result<(), UninstallError> {
+    if Instant::now() >= deadline {
+        return Err(UninstallError::Timeout {
+            what,
+            limit,
+            left: left.join(", "),
+        });
+    }
+    sleep(PAUSE).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline(finalizers: &[&str]) -> Pipeline {
+        let finalizers: Vec<String> = finalizers.iter().map(|&finalizer| finalizer.to_owned()).collect();
+        let metadata = json!({"name": "majors", "namespace": "trading", "resourceVersion": "7", "finalizers": finalizers});
+        serde_json::from_value(json!({"apiVersion": "assay.dev/v1alpha1", "kind": "StrategyPipeline", "metadata": metadata}))
+            .unwrap()
+    }
+
+    #[test]
+    fn only_our_finalizer_goes() {
+        let patch = without_finalizer(&pipeline(&["example.org/theirs", FINALIZER]));
+        assert_eq!(
+            patch,
+            json!({"metadata": {"resourceVersion": "7", "finalizers": ["example.org/theirs"]}})
+        );
+    }
+
+    #[test]
+    fn a_pipeline_without_our_finalizer_is_left_alone() {
+        assert!(!is_ours(&pipeline(&["example.org/theirs"])));
+        assert!(is_ours(&pipeline(&[FINALIZER])));
     }
 }

@@ -65,7 +65,11 @@ impl KafkaError {
     }
 
     fn from_client(error: &rdkafka::error::KafkaError) -> Self {
-        match error.rdkafka_error_code() {
+        let code = match error {
+            rdkafka::error::KafkaError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
+        };
+        match code {
             Some(code) => Self::from_code(code, &error.to_string()),
             None => Self::Internal(error.to_string()),
         }
@@ -248,6 +252,9 @@ impl KafkaHandle {
     /// # Errors
     /// Where Kafka refuses one.
     pub async fn delete_groups(&self, groups: &[&str]) -> Result<(), KafkaError> {
+        if groups.is_empty() {
+            return Ok(());
+        }
         let answers = self
             .admin
             .delete_groups(groups, &options())

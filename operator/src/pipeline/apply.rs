@@ -16,6 +16,7 @@ use super::dereference::Found;
 use super::error::PassError;
 use super::validate::Judgement;
 use crate::context::Context;
+use crate::crash_points::crash_point;
 use crate::names::{self, FIELD_MANAGER};
 use crate::topics;
 
@@ -23,12 +24,13 @@ use crate::topics;
 ///
 /// # Errors
 /// The first thing that Kafka refused.
-pub async fn apply_topics(found: &Found, judgement: &Judgement) -> Result<Vec<String>, PassError> {
+pub(super) async fn apply_topics(found: &Found, judgement: &Judgement) -> Result<Vec<String>, PassError> {
     let Ok(kafka) = &found.kafka else { return Ok(Vec::new()) };
     let mut changed = Vec::new();
     for plan in &judgement.topics {
         if topics::apply(kafka, plan).await? {
             changed.push(plan.message.clone());
+            crash_point!("topics.after");
         }
     }
     Ok(changed)
@@ -38,7 +40,7 @@ pub async fn apply_topics(found: &Found, judgement: &Judgement) -> Result<Vec<St
 ///
 /// # Errors
 /// The first write that was refused.
-pub async fn apply(
+pub(super) async fn apply(
     context: &Context,
     found: &Found,
     judgement: &Judgement,
@@ -59,18 +61,44 @@ pub async fn apply(
     for config_map in &config_maps {
         write(client, namespace, config_map).await?;
     }
+    crash_point!("config_maps.after");
     write(client, namespace, &pod_disruption_budget).await?;
     write(client, namespace, &network_policy).await?;
     write(client, namespace, &service).await?;
     for deployment in &deployments {
         write(client, namespace, deployment).await?;
     }
+    crash_point!("deployments.after");
     remove_left_over::<Deployment>(context, found, &names_of(&deployments)).await?;
     // While pods of the old form run, one that restarts still needs what it mounted.
     if found.workloads.values().all(|workload| workload.settled) {
         remove_left_over::<ConfigMap>(context, found, &names_of(&config_maps)).await?;
     }
+    crash_point!("left_over.after");
+    delete_retired_groups(context, found, judgement).await;
     promote(context, found, judgement).await
+}
+
+/// Deletes the consumer groups of revisions that stopped, once for each stop. Best effort: progress lives in the store, and an idle
+/// group only clutters the brokers until they forget it.
+async fn delete_retired_groups(context: &Context, found: &Found, judgement: &Judgement) {
+    let (Ok(kafka), Ok(view), Some(rollout)) = (&found.kafka, &found.view, &judgement.rollout) else {
+        return;
+    };
+    let stopped = |revision: &&String| !rollout.run.contains(*revision) && !found.workloads.contains_key(*revision);
+    let stopped: BTreeSet<String> = view.revisions.keys().filter(stopped).cloned().collect();
+    if stopped == context.recall(&found.key.uid).stopped {
+        return;
+    }
+    let groups: Vec<String> = stopped
+        .iter()
+        .map(|revision| names::consumer_group(&found.pipeline, revision))
+        .collect();
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    match kafka.delete_groups(&groups).await {
+        Ok(()) => context.remember(&found.key.uid, |memory| memory.stopped = stopped),
+        Err(error) => tracing::info!(pipeline = found.key.name, %error, "groups of stopped revisions are still there"),
+    }
 }
 
 fn names_of<K: ResourceExt>(objects: &[K]) -> BTreeSet<String> {
@@ -107,19 +135,32 @@ where
     for object in objects {
         let name = object.name_any();
         if !keep.contains(&name) {
-            api.delete(&name, &DeleteParams::background())
-                .await
-                .map_err(PassError::write(format!("the deletion of {name}")))?;
+            delete_if_there(&api, &name).await?;
         }
     }
     Ok(())
+}
+
+/// Deletes an object with what it owns; one that is gone already is fine.
+///
+/// # Errors
+/// Where the API server refuses.
+pub(super) async fn delete_if_there<K>(api: &Api<K>, name: &str) -> Result<(), PassError>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    match api.delete(name, &DeleteParams::background()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(PassError::write(format!("the deletion of {name}"))(error)),
+    }
 }
 
 /// Suspends although everything else is held back: a person who stops processors must not have to mend Kafka first.
 ///
 /// # Errors
 /// Where the API server refuses.
-pub async fn stop_all(context: &Context, found: &Found) -> Result<(), PassError> {
+pub(super) async fn stop_all(context: &Context, found: &Found) -> Result<(), PassError> {
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &found.key.namespace);
     for (revision, _) in found.workloads.iter().filter(|(_, workload)| workload.wanted > 0) {
         let name = names::revision_name(&found.key.name, revision);
@@ -148,9 +189,11 @@ async fn promote(context: &Context, found: &Found, judgement: &Judgement) -> Res
     }
     let Some(actor) = rollout.promote else { return Ok(None) };
     let evidence = json!({"caughtUpWithinSeconds": 5, "replaced": view.live}).to_string();
+    crash_point!("promote.before");
     let promoted = store
         .promote(&found.key.uid, &wanted, view.generation, actor, &evidence)
         .await?;
+    crash_point!("promote.after");
     Ok(promoted.map(|_| wanted))
 }
 

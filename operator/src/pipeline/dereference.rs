@@ -37,6 +37,8 @@ pub struct Found {
     pub claims: Vec<Claim>,
     /// See `claims`.
     pub other_claims: Vec<Claim>,
+    /// Other pipelines that cannot be read: whatever topic they name.
+    pub unreadable: usize,
     /// Pipelines that are moving to another revision now, this one left out.
     pub moving: usize,
     /// The log of the source topic.
@@ -100,6 +102,7 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
     let workloads = read_workloads(context, &key).await?;
     let (claims, other_claims) = claims(context, &pipeline, &key);
     let moving = moving(context, &key);
+    let unreadable = context.pipelines().iter().filter(|guard| guard.0.is_err()).count();
     let mut found = Found {
         key,
         secrets,
@@ -108,6 +111,7 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         auto_creation,
         claims,
         other_claims,
+        unreadable,
         moving,
         bounds,
         at_history: None,

@@ -28,6 +28,9 @@ pub enum PassError {
     /// A revision's settings cannot be read.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// A watch has ended: which pipelines there are is not known.
+    #[error("a watch of pipelines has ended; the operator restarts")]
+    WatchEnded,
     /// It took too long.
     #[error("the pass took longer than {0} s; trying again")]
     Timeout(u64),
@@ -52,6 +55,7 @@ impl PassError {
             Self::Kafka(_) => "KafkaFailed",
             Self::Store(_) => "StoreFailed",
             Self::Build(_) => "BuildFailed",
+            Self::WatchEnded => "WatchEnded",
             Self::Timeout(_) => "Timeout",
         }
     }

@@ -2,29 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_crds::StrategyPipeline;
 use assay_crds::spec::{DeletionPolicy, Management};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
+use super::apply::delete_if_there;
 use super::dereference::{Found, dereference};
 use super::error::PassError;
 use crate::context::Context;
+use crate::crash_points::crash_point;
 use crate::names::{self, FIELD_MANAGER, FINALIZER, PipelineKey};
 use crate::observe::Notice;
 use crate::topics::wishes;
 
-/// How long after the deletion was asked for the operator keeps trying, seconds.
-const BOUND_SECONDS: i64 = 45;
+/// How long one try at the brokers and the store may take: less than a pass, so that the bound is always looked at.
+const TRY_LIMIT: Duration = Duration::from_secs(30);
+
+/// What could not be cleaned up, with the reason.
+type Left = BTreeMap<String, String>;
 
 /// Whether the pipeline carries our finalizer.
 #[must_use]
-pub fn is_held(pipeline: &StrategyPipeline) -> bool {
+pub(super) fn is_held(pipeline: &StrategyPipeline) -> bool {
     pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
@@ -32,23 +39,34 @@ pub fn is_held(pipeline: &StrategyPipeline) -> bool {
 ///
 /// # Errors
 /// Where the API server refuses.
-pub async fn hold(context: &Context, pipeline: &StrategyPipeline) -> Result<(), PassError> {
+pub(super) async fn hold(context: &Context, pipeline: &StrategyPipeline) -> Result<(), PassError> {
     let mut finalizers = pipeline.finalizers().to_vec();
     finalizers.push(FINALIZER.to_owned());
-    write_finalizers(context, pipeline, &finalizers).await
+    write_finalizers(context, &pipeline.metadata, &finalizers).await
 }
 
-async fn write_finalizers(
-    context: &Context,
-    pipeline: &StrategyPipeline,
-    finalizers: &[String],
-) -> Result<(), PassError> {
-    let key = PipelineKey::of(pipeline);
-    let api: Api<StrategyPipeline> = Api::namespaced(context.client.clone(), &key.namespace);
+/// Takes our finalizer off, and nobody else's.
+///
+/// # Errors
+/// Where the API server refuses.
+pub(super) async fn let_go(context: &Context, metadata: &ObjectMeta) -> Result<(), PassError> {
+    let all = metadata.finalizers.iter().flatten();
+    let others: Vec<String> = all.filter(|name| *name != FINALIZER).cloned().collect();
+    write_finalizers(context, metadata, &others).await
+}
+
+async fn write_finalizers(context: &Context, metadata: &ObjectMeta, finalizers: &[String]) -> Result<(), PassError> {
+    let (namespace, name) = (
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    );
+    let api: Api<StrategyPipeline> = Api::namespaced(context.client.clone(), namespace);
     // The version makes the write fail where somebody changed the list meanwhile.
-    let metadata = json!({"finalizers": finalizers, "resourceVersion": pipeline.resource_version()});
-    let patch = Patch::Merge(json!({"metadata": metadata}));
-    match api.patch_metadata(&key.name, &PatchParams::default(), &patch).await {
+    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
+    match api
+        .patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+    {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(PassError::write("the finalizer")(error)),
@@ -59,65 +77,68 @@ async fn write_finalizers(
 ///
 /// # Errors
 /// Where the API server refuses.
-pub async fn finalize(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<bool, PassError> {
-    stop_processors(context, &PipelineKey::of(&pipeline)).await?;
-    let found = dereference(context, Arc::clone(&pipeline)).await?;
-    let left = clean_up(&found).await;
-    let asked = pipeline
-        .metadata
-        .deletion_timestamp
-        .as_ref()
-        .map_or(0, |time| time.0.as_second());
-    let is_over = found.now_ms / 1000 - asked > BOUND_SECONDS;
-    if !left.is_empty() && !is_over {
+pub(super) async fn finalize(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<bool, PassError> {
+    let key = PipelineKey::of(&pipeline);
+    stop_processors(context, &key).await?;
+    let left = match tokio::time::timeout(TRY_LIMIT, clean_up(context, Arc::clone(&pipeline))).await {
+        Ok(left) => left?,
+        Err(_) => Left::from([("outside".to_owned(), format!("no answer in {} s", TRY_LIMIT.as_secs()))]),
+    };
+    if !left.is_empty() && !is_over(context, &pipeline.metadata) {
+        tracing::info!(pipeline = key.name, ?left, "not cleaned up yet; trying again");
         return Ok(false);
     }
     if !left.is_empty() {
-        tell_what_is_left(context, &found, &left).await;
+        tell_what_is_left(context, &pipeline, &left).await;
     }
-    let others: Vec<String> = pipeline
-        .finalizers()
-        .iter()
-        .filter(|name| *name != FINALIZER)
-        .cloned()
-        .collect();
-    write_finalizers(context, &pipeline, &others).await?;
-    context.observer.forget(&found.key.namespace, &found.key.name);
-    context.forget(&found.key.uid);
+    crash_point!("finalize.before_let_go");
+    let_go(context, &pipeline.metadata).await?;
+    context.observer.forget(&key.namespace, &key.name);
+    context.forget(&key.uid);
     Ok(true)
+}
+
+/// Whether the deletion was asked for so long ago that letting go matters more than cleaning up.
+fn is_over(context: &Context, metadata: &ObjectMeta) -> bool {
+    let asked = metadata.deletion_timestamp.as_ref();
+    let since = asked.map_or(0, |time| jiff::Timestamp::now().as_second() - time.0.as_second());
+    u64::try_from(since).is_ok_and(|since| since >= context.settings.cleanup_limit.as_secs())
 }
 
 /// Groups can be deleted only when they are empty, so processors go first.
 async fn stop_processors(context: &Context, key: &PipelineKey) -> Result<(), PassError> {
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &key.namespace);
     let ours = ListParams::default().labels(&format!("{}={}", names::PIPELINE_LABEL, key.name));
-    api.delete_collection(&DeleteParams::background(), &ours)
-        .await
-        .map_err(PassError::write("the deletion of Deployments"))?;
+    let deployments = api.list_metadata(&ours).await.map_err(PassError::write("a list of Deployments"))?;
+    for name in deployments.iter().map(ResourceExt::name_any) {
+        delete_if_there(&api, &name).await?;
+    }
     Ok(())
 }
 
-/// Deletes what is to go; what could not be deleted is named with the reason.
-async fn clean_up(found: &Found) -> BTreeMap<String, String> {
-    let mut left = BTreeMap::new();
+/// Deletes what is to go outside the cluster.
+async fn clean_up(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<Left, PassError> {
+    let found = dereference(context, pipeline).await?;
     let kafka = match &found.kafka {
         Ok(kafka) => kafka,
-        Err(error) => {
-            left.insert("kafka".to_owned(), error.to_string());
-            return left;
-        }
+        Err(error) => return Ok(Left::from([("kafka".to_owned(), error.to_string())])),
     };
-    for topic in topics_to_delete(found) {
-        if let Err(error) = kafka.delete_topic(&topic).await {
+    let mut left = Left::new();
+    for topic in topics_to_delete(&found) {
+        if found.unreadable > 0 {
+            let reason = format!("{} pipelines cannot be read and may name it", found.unreadable);
+            left.insert(format!("topic.{topic}"), reason);
+        } else if let Err(error) = kafka.delete_topic(&topic).await {
             left.insert(format!("topic.{topic}"), error.to_string());
         }
     }
-    for group in groups(found) {
-        if let Err(error) = kafka.delete_groups(&[&group]).await {
-            left.insert(format!("group.{group}"), error.to_string());
-        }
+    crash_point!("finalize.after_topics");
+    let groups = groups(&found);
+    let names: Vec<&str> = groups.iter().map(String::as_str).collect();
+    if let Err(error) = kafka.delete_groups(&names).await {
+        left.insert("groups".to_owned(), format!("{error}: {}", names.join(", ")));
     }
-    left
+    Ok(left)
 }
 
 /// Managed topics with policy Delete that no other pipeline names.
@@ -151,65 +172,72 @@ fn groups(found: &Found) -> Vec<String> {
         .collect()
 }
 
-/// An event on the object, and a ConfigMap in the operator's namespace that outlives it.
-async fn tell_what_is_left(context: &Context, found: &Found, left: &BTreeMap<String, String>) {
-    let list = left
-        .iter()
-        .map(|(what, why)| format!("{what}: {why}"))
-        .collect::<Vec<_>>()
-        .join("; ");
+/// Lets a pipeline go that cannot be read: what it made outside the cluster is not known, so all of it stays.
+///
+/// # Errors
+/// Where the API server refuses.
+pub(super) async fn let_go_unread(context: &Context, invalid: &InvalidObject) -> Result<(), PassError> {
+    let key = PipelineKey {
+        namespace: invalid.metadata.namespace.clone().unwrap_or_default(),
+        name: invalid.metadata.name.clone().unwrap_or_default(),
+        uid: invalid.metadata.uid.clone().unwrap_or_default(),
+    };
+    let reason = format!("the pipeline could not be read: {}", invalid.error);
+    write_note(context, &key, Left::from([("everything".to_owned(), reason)])).await;
+    let_go(context, &invalid.metadata).await
+}
+
+/// An event on the object, and a note that outlives it.
+async fn tell_what_is_left(context: &Context, pipeline: &StrategyPipeline, left: &Left) {
+    let list = list(left);
+    let key = PipelineKey::of(pipeline);
     let notice = Notice {
         warning: true,
         reason: "LeftBehind".to_owned(),
-        message: format!("deleted without cleaning up: {list}"),
+        message: format!(
+            "deleted without cleaning up: {list}; delete it by hand; this list stays in ConfigMap {} of namespace {}",
+            note_name(&key),
+            context.settings.namespace
+        ),
         action: "Delete".to_owned(),
     };
-    context.observer.tell(found.pipeline.object_ref(&()), notice);
-    let name = format!("assay-left-behind-{}", found.key.uid);
-    let mut data: BTreeMap<String, String> = left
-        .iter()
-        .map(|(what, why)| (config_map_key(what), why.clone()))
-        .collect();
-    data.insert(
-        "pipeline".to_owned(),
-        format!("{}/{}", found.key.namespace, found.key.name),
-    );
-    data.insert(
-        "brokers".to_owned(),
-        found.pipeline.spec.kafka.bootstrap_servers.clone(),
-    );
+    context.observer.tell(pipeline.object_ref(&()), notice);
+    let mut note: Left = left.iter().map(|(what, why)| (config_map_key(what), why.clone())).collect();
+    note.insert("brokers".to_owned(), pipeline.spec.kafka.bootstrap_servers.clone());
+    write_note(context, &key, note).await;
+}
+
+fn list(left: &Left) -> String {
+    let lines: Vec<String> = left.iter().map(|(what, why)| format!("{what}: {why}")).collect();
+    lines.join("; ")
+}
+
+fn note_name(key: &PipelineKey) -> String {
+    format!("assay-left-behind-{}", key.uid)
+}
+
+/// A ConfigMap in the operator's namespace.
+async fn write_note(context: &Context, key: &PipelineKey, mut note: Left) {
+    let told = list(&note);
+    note.insert("pipeline".to_owned(), format!("{}/{}", key.namespace, key.name));
+    let name = note_name(key);
     let config_map = ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.clone()),
             ..ObjectMeta::default()
         },
-        data: Some(data),
+        data: Some(note),
         ..ConfigMap::default()
     };
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.settings.namespace);
-    if let Err(error) = api
-        .patch(
-            &name,
-            &PatchParams::apply(FIELD_MANAGER).force(),
-            &Patch::Apply(&config_map),
-        )
-        .await
-    {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    if let Err(error) = api.patch(&name, &params, &Patch::Apply(&config_map)).await {
         // Letting go matters more than the note: the event and this line tell the same.
-        tracing::error!(%error, left = %list, "what was left behind could not be written down");
+        tracing::error!(%error, left = told, "what was left behind could not be written down");
     }
 }
 
-/// Keys of a ConfigMap hold letters, digits, `.`, `_` and `-` only, as names of topics and groups do.
+/// Keys of a ConfigMap allow what names of topics allow, and are cut at 253 characters.
 fn config_map_key(what: &str) -> String {
-    what.chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-                c
-            } else {
-                '_'
-            }
-        })
-        .take(253)
-        .collect()
+    what.chars().take(253).collect()
 }

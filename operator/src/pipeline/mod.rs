@@ -24,14 +24,13 @@ use self::dereference::{Found, dereference};
 pub use self::error::PassError;
 use self::validate::{Judgement, validate};
 use crate::context::Context;
+use crate::crash_points::crash_point;
 use crate::names::{FIELD_MANAGER, PAUSED, PipelineKey};
 use crate::observe::{Notice, Outcome, Pass};
 use crate::scaling::{self, Rates, Sample};
 
 /// How long one pass may take.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
-/// When a pipeline that is as wanted is looked at again: drift heals, Secrets are re-read, figures move.
-const RESYNC: Duration = Duration::from_secs(30);
 /// When one that waits for something is looked at again.
 const SOON: Duration = Duration::from_secs(2);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
@@ -46,6 +45,7 @@ pub async fn reconcile(
     guard: Arc<DeserializeGuard<StrategyPipeline>>,
     context: Arc<Context>,
 ) -> Result<Action, PassError> {
+    context.listed().await.map_err(|_| PassError::WatchEnded)?;
     let mut pass = context.observer.pass();
     let pipeline = match &guard.0 {
         Ok(pipeline) => Arc::new(pipeline.clone()),
@@ -98,6 +98,7 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     }
     if !finalize::is_held(&pipeline) {
         finalize::hold(context, &pipeline).await?;
+        crash_point!("finalizer.after");
     }
     pass.phase("dereference");
     let found = dereference(context, pipeline).await?;
@@ -105,10 +106,11 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     let judgement = validate(&found, &context.settings);
     let result = write(context, &found, &judgement, pass).await;
     pass.phase("status");
+    crash_point!("status.before");
     let failure = result.as_ref().err().map(ToString::to_string);
     report(context, &found, &judgement, failure.as_deref()).await?;
     let progress = result?;
-    Ok(finish(&found, &judgement, progress, pass))
+    Ok(finish(&found, &judgement, progress, pass, context.settings.resync))
 }
 
 async fn delete(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
@@ -170,7 +172,7 @@ async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &m
     Ok(promoted.is_some() || !changed.is_empty())
 }
 
-fn finish(found: &Found, judgement: &Judgement, changed: bool, pass: &mut Pass) -> Action {
+fn finish(found: &Found, judgement: &Judgement, changed: bool, pass: &mut Pass, resync: Duration) -> Action {
     let moving = judgement
         .rollout
         .as_ref()
@@ -178,10 +180,10 @@ fn finish(found: &Found, judgement: &Judgement, changed: bool, pass: &mut Pass) 
     let unsettled = found.workloads.values().any(|workload| !workload.settled);
     let (outcome, after) = match &judgement.hold {
         Some(_) if changed => (Outcome::Waiting, Duration::from_millis(500)),
-        Some(_) if status::is_stalled(judgement) => (Outcome::Failed, RESYNC),
+        Some(_) if status::is_stalled(judgement) => (Outcome::Failed, resync),
         Some(_) => (Outcome::Waiting, SOON * 5),
         None if changed || moving || unsettled => (Outcome::Waiting, SOON),
-        None => (Outcome::Applied, RESYNC),
+        None => (Outcome::Applied, resync),
     };
     pass.end(outcome);
     Action::requeue(after)
@@ -299,6 +301,11 @@ async fn write_status(context: &Context, key: &PipelineKey, status: &StrategyPip
 
 /// An object that cannot be read at all is answered in its own status and blocks nobody else.
 async fn refuse(context: &Context, invalid: &InvalidObject, mut pass: Pass) -> Result<Action, PassError> {
+    if invalid.metadata.deletion_timestamp.is_some() {
+        finalize::let_go_unread(context, invalid).await?;
+        pass.end(Outcome::Skipped);
+        return Ok(Action::await_change());
+    }
     let (namespace, name) = (
         invalid.metadata.namespace.clone().unwrap_or_default(),
         invalid.metadata.name.clone().unwrap_or_default(),

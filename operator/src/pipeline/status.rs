@@ -269,6 +269,7 @@ fn topics_verdict(judgement: &Judgement) -> Verdict {
         TopicState::Mismatch => ("False", "TopicMismatch"),
         TopicState::Drifted => ("False", "TopicDrifted"),
         TopicState::Conflict => ("False", "TopicConflict"),
+        TopicState::SettingsUnknown => ("Unknown", "SettingsUnknown"),
         TopicState::Unknown => ("Unknown", "TopicUnknown"),
     };
     Verdict::new("TopicsReady", status, reason, worst.message.clone())

@@ -156,7 +156,7 @@ fn hold(found: &Found, judgement: &Judgement, most_upgrades: usize) -> Option<Ho
     if let Err(error) = &found.secrets {
         return Some(Hold::Secret(error.clone()));
     }
-    if let Some(topic) = judgement.topics.iter().find(|topic| topic.state != TopicState::Ready) {
+    if let Some(topic) = judgement.topics.iter().find(|topic| !topic.state.lets_processors_run()) {
         return Some(Hold::Topic {
             state: topic.state,
             message: topic.message.clone(),

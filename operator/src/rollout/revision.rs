@@ -117,13 +117,13 @@ fn wanted(input: &RolloutInput<'_>) -> (RevisionId, bool, bool) {
     }
 }
 
-/// Whether everything the instance has still to read is in the log. A partition whose bounds are unknown does not speak against it.
+/// Whether everything the instance has still to read is in the log. A partition whose bounds are unknown does not speak against it, nor
+/// does progress beyond the log's end: the bounds may be seconds older, and a topic made anew has another identity.
 fn is_resumable(known: &Known, bounds: &Bounds) -> bool {
-    known.progress.iter().all(|(partition, progress)| {
-        bounds
-            .get(partition)
-            .is_none_or(|log| log.start <= progress.next_offset && progress.next_offset <= log.end)
-    })
+    let is_there = |(partition, progress): (&i32, &StoredProgress)| {
+        bounds.get(partition).is_none_or(|log| log.start <= progress.next_offset)
+    };
+    known.progress.iter().all(is_there)
 }
 
 fn takeover(input: &RolloutInput<'_>, name: &str, by_hand: bool) -> (RolloutState, Option<&'static str>) {

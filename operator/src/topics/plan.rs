@@ -80,11 +80,20 @@ pub enum TopicState {
     Drifted,
     /// An older pipeline wants it otherwise.
     Conflict,
+    /// Its form is right, and its settings may not be read.
+    SettingsUnknown,
     /// It could not be looked at.
     Unknown,
 }
 
 impl TopicState {
+    /// Whether processors may run: partitions and copies are as stated. Drift is repaired beside them, and settings that may not be read
+    /// are no reason to stop.
+    #[must_use]
+    pub fn lets_processors_run(self) -> bool {
+        matches!(self, Self::Ready | Self::Drifted | Self::SettingsUnknown)
+    }
+
     /// As shown in status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -94,7 +103,7 @@ impl TopicState {
             Self::Mismatch => "Mismatch",
             Self::Drifted => "Drifted",
             Self::Conflict => "Conflict",
-            Self::Unknown => "Unknown",
+            Self::SettingsUnknown | Self::Unknown => "Unknown",
         }
     }
 }
@@ -207,20 +216,9 @@ fn compare(wish: &TopicWish, standing: &Standing, topic: &TopicFound) -> Decisio
     }
     let settings = match &topic.settings {
         Ok(settings) => settings,
-        // Its form is right, so processors may run; whether its settings drift cannot be said.
-        Err(error) if wish.settings.is_empty() => {
-            return (
-                TopicState::Ready,
-                format!("settings of topic {} not read: {error}", wish.name),
-                None,
-            );
-        }
         Err(error) => {
-            return (
-                TopicState::Unknown,
-                format!("settings of topic {} cannot be read: {error}", wish.name),
-                None,
-            );
+            let message = format!("settings of topic {} cannot be read: {error}", wish.name);
+            return (TopicState::SettingsUnknown, message, None);
         }
     };
     if let Some(policy) = settings.get("cleanup.policy").filter(|policy| *policy != "delete") {

@@ -180,10 +180,11 @@ fn settings_that_come_back_reuse_their_instance_while_the_log_still_has_it() {
 }
 
 #[test]
-fn a_log_shorter_than_the_progress_is_another_log() {
-    let mut case = Case::new().with(&wanted(), known([at(50, 50), at(60, 60)]));
-    case.bounds = log(0, 20);
-    assert_eq!(case.decide().wanted, INPUTS.id(2));
+fn progress_beyond_bounds_that_are_seconds_old_keeps_the_instance() {
+    let mut case = Case::new().with(&wanted(), known([at(7, 9), at(7, 9)])).live(&wanted());
+    case.bounds = log(0, 5);
+    let rollout = case.decide();
+    assert_eq!((rollout.wanted.to_string(), rollout.is_new), (wanted(), false));
 }
 
 #[test]

@@ -106,19 +106,13 @@ fn a_compacted_topic_is_refused() {
 }
 
 #[test]
-fn denied_settings_make_it_unknown_and_no_failure() {
+fn denied_settings_make_it_unknown_and_stop_nobody() {
     let mut topic = found(12, 3, "1000").unwrap().unwrap();
     topic.settings = Err(KafkaError::Denied("DescribeConfigs".into()));
-    let denied = plan(&wish(), &Standing::Owner, &Ok(Some(topic.clone())));
-    assert_eq!(denied.state, TopicState::Unknown);
-    let without_settings = TopicWish {
-        settings: BTreeMap::new(),
-        ..wish()
-    };
-    assert_eq!(
-        plan(&without_settings, &Standing::Owner, &Ok(Some(topic))).state,
-        TopicState::Ready
-    );
+    let denied = plan(&wish(), &Standing::Owner, &Ok(Some(topic)));
+    assert_eq!((denied.state.as_str(), denied.action), ("Unknown", None));
+    assert!(denied.state.lets_processors_run());
+    assert!(!TopicState::Unknown.lets_processors_run());
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Topics: created, gated on, adopted, shared, repaired.
 
-mod operator_lab;
-
 use anyhow::{Context as _, Result};
 use assay_tests::Kafka;
 use assay_tests::scratch::unique;
-use operator_lab::Lab;
+
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use serde_json::json;
+
+use crate::lab::Lab;
 
 /// A topic's setting as the broker has it.
 fn setting(lab: &Lab, topic: &str, key: &str) -> Result<Option<String>> {

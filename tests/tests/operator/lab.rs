@@ -1,34 +1,31 @@
-//! The operator inside the test process, against a real API server, a real Kafka and a real Postgres, in a namespace of its own.
-//! Nodes are missing: pods stay Pending, and what a processor would write is written by the tests.
-
-// Every suite uses another part of it.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+//! A namespace with an operator of its own, against a real API server, a real Kafka and a real Postgres. Nodes are missing: pods stay
+//! Pending, and what a processor would write is written by the tests, or by processors that they start by hand.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use assay_crds::{RevisionInstance, StrategyPipeline};
-use assay_operator::args::RunArgs;
-use assay_operator::commands::run::operate;
 use assay_processor::stores::{PostgresOptions, PostgresStore, Registration, ResultStore, StartOffsets};
 use assay_tests::kubernetes::Kubernetes;
 use assay_tests::scratch::unique;
 use assay_tests::{Database, Kafka, Postgres};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+
+use crate::installation::{Installation, Operator, Rights};
 
 pub const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A namespace with an operator of its own.
+/// See the module.
 pub struct Lab {
     pub kubernetes: &'static Kubernetes,
     pub database: Database,
@@ -36,7 +33,9 @@ pub struct Lab {
     pub client: Client,
     pub runtime: Runtime,
     pub bootstrap: String,
-    operator: Option<JoinHandle<Result<()>>>,
+    /// Before the installation, whose folder holds its log.
+    pub operator: Option<Operator>,
+    pub installation: Installation,
 }
 
 impl Lab {
@@ -46,14 +45,22 @@ impl Lab {
     }
 
     pub fn with_brokers(bootstrap: String) -> Result<Self> {
+        let mut lab = Self::without_operator(bootstrap, Rights::Namespace)?;
+        lab.start_operator()?;
+        Ok(lab)
+    }
+
+    pub fn without_operator(bootstrap: String, rights: Rights) -> Result<Self> {
         let kubernetes = Kubernetes::shared()?;
         install_crd(kubernetes)?;
         let database = Postgres::shared()?.create_database()?;
         let runtime = Runtime::new()?;
         runtime.block_on(PostgresStore::migrate(&PostgresOptions::new(database.url(), "assay")))?;
         let client = runtime.block_on(client(kubernetes))?;
-        let namespace = unique("operator");
-        let mut lab = Self {
+        let namespace = unique("trading");
+        kubernetes.kubectl(&["create", "namespace", &namespace])?;
+        let lab = Self {
+            installation: Installation::new(kubernetes, &namespace, rights)?,
             kubernetes,
             database,
             namespace,
@@ -62,17 +69,9 @@ impl Lab {
             bootstrap,
             operator: None,
         };
-        lab.prepare_namespace()?;
-        lab.start_operator();
+        lab.put_secret("results", &lab.database.url())?;
+        lab.put_secret("latest", "redis://127.0.0.1:1/")?;
         Ok(lab)
-    }
-
-    fn prepare_namespace(&self) -> Result<()> {
-        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": self.namespace}}))?;
-        self.runtime
-            .block_on(Api::all(self.client.clone()).create(&PostParams::default(), &namespace))?;
-        self.put_secret("results", &self.database.url())?;
-        self.put_secret("latest", "redis://127.0.0.1:1/")
     }
 
     pub fn put_secret(&self, name: &str, url: &str) -> Result<()> {
@@ -84,43 +83,41 @@ impl Lab {
         Ok(())
     }
 
-    pub fn start_operator(&mut self) {
-        self.start_operator_in(&self.namespace.clone());
-    }
-
-    /// An operator that lives in another namespace and watches this one.
-    pub fn start_operator_elsewhere(&mut self) -> Result<()> {
-        let own = unique("elsewhere");
-        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": own}}))?;
-        self.runtime
-            .block_on(Api::all(self.client.clone()).create(&PostParams::default(), &namespace))?;
-        self.start_operator_in(&own);
+    pub fn start_operator(&mut self) -> Result<()> {
+        self.operator = Some(self.installation.start(|_| ())?);
         Ok(())
     }
 
-    fn start_operator_in(&mut self, own: &str) {
-        let args = RunArgs {
-            processor_image: "assay:test".to_owned(),
-            max_concurrent_upgrades: 5,
-            namespaces: vec![self.namespace.clone()],
-            cluster: "lab".to_owned(),
-            own_namespace: own.to_owned(),
-            identity: unique("operator"),
-            admin: ([127, 0, 0, 1], 0).into(),
-        };
-        let client = self.client.clone();
-        self.operator = Some(self.runtime.spawn(operate(client, args)));
+    pub fn operator(&self) -> Result<&Operator> {
+        self.operator.as_ref().context("an operator is running")
     }
 
-    /// Ends the operator as a crash would; its lease is taken away so that the next one need not wait for it to run out.
+    /// Ends the operator as a power cut would; its lease is taken away so that the next one need not wait for it to run out.
     pub fn kill_operator(&mut self) -> Result<()> {
-        if let Some(operator) = self.operator.take() {
-            operator.abort();
-        }
-        let leases: Api<k8s_openapi::api::coordination::v1::Lease> = self.api();
-        self.runtime
-            .block_on(leases.delete("assay-operator", &DeleteParams::default()))?;
+        self.operator.take().context("an operator is running")?.kill();
+        self.free_lease()
+    }
+
+    pub fn free_lease(&self) -> Result<()> {
+        let own = &self.installation.own_namespace;
+        self.kubernetes
+            .kubectl(&["-n", own, "delete", "lease", "assay-operator", "--ignore-not-found"])?;
         Ok(())
+    }
+
+    /// Runs a command of the operator's program as an administrator; gives what it printed.
+    pub fn assay(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.installation.command(arguments)?;
+        command.args(["--namespace", &self.namespace]).env("KUBECONFIG", self.kubernetes.kubeconfig());
+        let output = command.output()?;
+        let message = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?}: {message}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs `kubectl` in the namespace.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.kubernetes.kubectl(&[&["-n", &self.namespace], arguments].concat())
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -188,6 +185,67 @@ impl Lab {
         let api: Api<ConfigMap> = self.api();
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=assay-operator");
         Ok(self.runtime.block_on(api.list(&ours))?.items)
+    }
+
+    /// Replicas that a revision's Deployment asks for; `None` where there is none.
+    pub fn replicas(&self, revision: &str) -> Result<Option<i32>> {
+        let suffix = format!("-{revision}");
+        let deployments = self.deployments()?;
+        let ours = deployments
+            .iter()
+            .find(|d| d.metadata.name.as_deref().is_some_and(|name| name.ends_with(&suffix)));
+        Ok(ours.and_then(|d| d.spec.as_ref()?.replicas))
+    }
+
+    /// Notes of events, by reason.
+    pub fn events(&self, reason: &str) -> Result<Vec<String>> {
+        let api: Api<Event> = self.api();
+        let events = self.runtime.block_on(api.list(&ListParams::default()))?;
+        let ours = events.items.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
+        Ok(ours.filter_map(|event| event.note).collect())
+    }
+
+    /// What the operator left behind in its own namespace, by what it is.
+    pub fn left_behind(&self) -> Result<Option<BTreeMap<String, String>>> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.installation.own_namespace);
+        let maps = self.runtime.block_on(api.list(&ListParams::default()))?;
+        let is_note = |map: &ConfigMap| {
+            let name = map.metadata.name.as_deref();
+            name.is_some_and(|name| name.starts_with("assay-left-behind"))
+        };
+        Ok(maps.items.into_iter().find(is_note).and_then(|map| map.data))
+    }
+
+    /// Waits for the first instance, or the one that is not among `known`.
+    pub fn instance_beside(&self, known: &[&str]) -> Result<RevisionInstance> {
+        self.wait("another instance", || {
+            Ok(self
+                .instances()?
+                .into_values()
+                .find(|instance| !known.contains(&instance.revision.as_str())))
+        })
+    }
+
+    /// Applies a pipeline and brings its first revision to life, as its processors would; gives the revision.
+    pub fn live(&self, manifest: &Value) -> Result<String> {
+        let name = manifest["metadata"]["name"].as_str().context("a name")?;
+        self.apply(manifest)?;
+        let instance = self.instance_beside(&[])?;
+        self.register(&instance)?;
+        self.until_live(name, &instance.revision)?;
+        Ok(instance.revision)
+    }
+
+    pub fn until_live(&self, name: &str, revision: &str) -> Result<()> {
+        self.until(name, &format!("{revision} to be live"), |pipeline| {
+            let status = pipeline.status.as_ref();
+            status.is_some_and(|status| status.live_revision.as_deref() == Some(revision))
+        })?;
+        Ok(())
+    }
+
+    pub fn wait_until_gone(&self, name: &str) -> Result<()> {
+        self.wait("the pipeline to be gone", || Ok(self.is_gone(name)?.then_some(())))
     }
 
     /// The instances that processors are told of, by revision.
@@ -265,14 +323,6 @@ impl Lab {
     /// Waits for anything.
     pub fn wait<T>(&self, what: &str, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
         assay_tests::wait::until(LIMIT, what, probe)
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        if let Some(operator) = self.operator.take() {
-            operator.abort();
-        }
     }
 }
 
