@@ -124,7 +124,9 @@ pub struct UninstallArgs {
 
 /// A duration as in manifests.
 fn duration(text: &str) -> Result<Duration, String> {
-    let micros = DurationText(text.to_owned()).micros().map_err(|error| error.to_string())?;
+    let micros = DurationText(text.to_owned())
+        .micros()
+        .map_err(|error| error.to_string())?;
     Ok(Duration::from_micros(micros.unsigned_abs()))
 }
 

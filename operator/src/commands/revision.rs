@@ -3,8 +3,8 @@
 use anyhow::{Context as _, bail};
 use assay_crds::status::RevisionStatus;
 use assay_crds::{RevisionId, StrategyPipeline, StrategyPipelineStatus};
-use kube::api::{Patch, PatchParams};
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::args::RevisionArgs;
@@ -49,7 +49,9 @@ fn annotations(wish: Wish, status: &StrategyPipelineStatus, named: Option<&str>)
     Ok(match wish {
         // Anything else would be undone as soon as the wish is fulfilled, because the manifest wants another revision.
         Wish::Promote if status.candidate_revision.as_ref() != Some(&revision) => {
-            bail!("{revision} is not the candidate; go back to it with: kubectl assay rollback NAME --revision {revision}")
+            bail!(
+                "{revision} is not the candidate; go back to it with: kubectl assay rollback NAME --revision {revision}"
+            )
         }
         Wish::Promote => (
             json!({PROMOTE: revision, REJECT: null}),
@@ -135,7 +137,9 @@ mod tests {
 
     #[test]
     fn promote_of_anything_else_points_to_rollback() {
-        let error = annotations(Wish::Promote, &status(), Some("cccccccccc-1")).unwrap_err().to_string();
+        let error = annotations(Wish::Promote, &status(), Some("cccccccccc-1"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("rollback NAME --revision cccccccccc-1"), "{error}");
     }
 

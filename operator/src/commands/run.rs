@@ -19,8 +19,8 @@ use crate::admin;
 use crate::args::RunArgs;
 use crate::context::{Context, Settings};
 use crate::leader::Leadership;
-use crate::names::MANAGED_BY_LABEL;
 use crate::logging::LogLevel;
+use crate::names::MANAGED_BY_LABEL;
 use crate::observe::Observer;
 use crate::pipeline::{back_off, reconcile};
 
@@ -109,10 +109,7 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
     );
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}=assay-operator"));
     // Metadata is enough to know that something moved; the pass reads the rest.
-    let deployments = watcher(
-        api::<PartialObjectMeta<Deployment>>(&client, scope.as_deref()),
-        ours,
-    )
+    let deployments = watcher(api::<PartialObjectMeta<Deployment>>(&client, scope.as_deref()), ours)
         .default_backoff()
         .touched_objects();
     Controller::for_stream(pipelines, store)

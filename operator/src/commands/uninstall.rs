@@ -197,9 +197,12 @@ mod tests {
 
     fn pipeline(finalizers: &[&str]) -> Pipeline {
         let finalizers: Vec<String> = finalizers.iter().map(|&finalizer| finalizer.to_owned()).collect();
-        let metadata = json!({"name": "majors", "namespace": "trading", "resourceVersion": "7", "finalizers": finalizers});
-        serde_json::from_value(json!({"apiVersion": "assay.dev/v1alpha1", "kind": "StrategyPipeline", "metadata": metadata}))
-            .unwrap()
+        let metadata =
+            json!({"name": "majors", "namespace": "trading", "resourceVersion": "7", "finalizers": finalizers});
+        serde_json::from_value(
+            json!({"apiVersion": "assay.dev/v1alpha1", "kind": "StrategyPipeline", "metadata": metadata}),
+        )
+        .unwrap()
     }
 
     #[test]

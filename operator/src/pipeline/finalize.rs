@@ -109,7 +109,10 @@ fn is_over(context: &Context, metadata: &ObjectMeta) -> bool {
 async fn stop_processors(context: &Context, key: &PipelineKey) -> Result<(), PassError> {
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &key.namespace);
     let ours = ListParams::default().labels(&format!("{}={}", names::PIPELINE_LABEL, key.name));
-    let deployments = api.list_metadata(&ours).await.map_err(PassError::write("a list of Deployments"))?;
+    let deployments = api
+        .list_metadata(&ours)
+        .await
+        .map_err(PassError::write("a list of Deployments"))?;
     for name in deployments.iter().map(ResourceExt::name_any) {
         delete_if_there(&api, &name).await?;
     }
@@ -202,7 +205,10 @@ async fn tell_what_is_left(context: &Context, pipeline: &StrategyPipeline, left:
         action: "Delete".to_owned(),
     };
     context.observer.tell(pipeline.object_ref(&()), notice);
-    let mut note: Left = left.iter().map(|(what, why)| (config_map_key(what), why.clone())).collect();
+    let mut note: Left = left
+        .iter()
+        .map(|(what, why)| (config_map_key(what), why.clone()))
+        .collect();
     note.insert("brokers".to_owned(), pipeline.spec.kafka.bootstrap_servers.clone());
     write_note(context, &key, note).await;
 }

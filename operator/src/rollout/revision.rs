@@ -121,7 +121,9 @@ fn wanted(input: &RolloutInput<'_>) -> (RevisionId, bool, bool) {
 /// does progress beyond the log's end: the bounds may be seconds older, and a topic made anew has another identity.
 fn is_resumable(known: &Known, bounds: &Bounds) -> bool {
     let is_there = |(partition, progress): (&i32, &StoredProgress)| {
-        bounds.get(partition).is_none_or(|log| log.start <= progress.next_offset)
+        bounds
+            .get(partition)
+            .is_none_or(|log| log.start <= progress.next_offset)
     };
     known.progress.iter().all(is_there)
 }

@@ -64,7 +64,9 @@ fn r6_with_the_broker_gone_it_lets_go_and_names_what_it_left_behind() -> Result<
     let note = lab.wait("a note of what was left behind", || lab.left_behind())?;
     assert!(note["topic.raw.trades"].contains("cannot be reached"), "{note:?}");
     assert_eq!(note["pipeline"], format!("{}/majors", lab.namespace));
-    let events = lab.wait("an event", || Ok(Some(lab.events("LeftBehind")?).filter(|notes| !notes.is_empty())))?;
+    let events = lab.wait("an event", || {
+        Ok(Some(lab.events("LeftBehind")?).filter(|notes| !notes.is_empty()))
+    })?;
     assert!(events[0].contains("topic.raw.trades"), "{events:?}");
     Ok(())
 }

@@ -169,7 +169,10 @@ fn apply(kubernetes: &Kubernetes, objects: &str) -> Result<()> {
         .take()
         .context("standard input was piped")?
         .write_all(objects.as_bytes())?;
-    ensure!(child.wait()?.success(), "kubectl apply failed; its message stands above");
+    ensure!(
+        child.wait()?.success(),
+        "kubectl apply failed; its message stands above"
+    );
     Ok(())
 }
 

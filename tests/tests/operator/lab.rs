@@ -108,7 +108,9 @@ impl Lab {
     /// Runs a command of the operator's program as an administrator; gives what it printed.
     pub fn assay(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.installation.command(arguments)?;
-        command.args(["--namespace", &self.namespace]).env("KUBECONFIG", self.kubernetes.kubeconfig());
+        command
+            .args(["--namespace", &self.namespace])
+            .env("KUBECONFIG", self.kubernetes.kubeconfig());
         let output = command.output()?;
         let message = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{arguments:?}: {message}");
@@ -201,7 +203,10 @@ impl Lab {
     pub fn events(&self, reason: &str) -> Result<Vec<String>> {
         let api: Api<Event> = self.api();
         let events = self.runtime.block_on(api.list(&ListParams::default()))?;
-        let ours = events.items.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
+        let ours = events
+            .items
+            .into_iter()
+            .filter(|event| event.reason.as_deref() == Some(reason));
         Ok(ours.filter_map(|event| event.note).collect())
     }
 

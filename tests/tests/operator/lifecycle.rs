@@ -39,9 +39,10 @@ fn r12_suspend_stops_processors_and_resume_goes_on_with_the_same_revision() -> R
     let lab = Lab::start()?;
     let revision = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
     lab.patch("majors", &json!({"spec": {"suspend": true}}))?;
-    lab.wait("no replicas", || {
-        Ok((lab.replicas(&revision)? == Some(0)).then_some(()))
-    })?;
+    lab.wait(
+        "no replicas",
+        || Ok((lab.replicas(&revision)? == Some(0)).then_some(())),
+    )?;
     lab.until_condition("majors", "Ready", "False", "Suspended")?;
     lab.patch("majors", &json!({"spec": {"suspend": false}}))?;
     lab.wait("replicas again", || {

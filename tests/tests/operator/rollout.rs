@@ -61,7 +61,10 @@ fn changed_settings_run_beside_the_live_revision_until_they_have_caught_up() -> 
     lab.until_live("majors", &second.revision)?;
     wait_until_stopped(&lab, &first)?;
     lab.until_condition("majors", "RolloutComplete", "True", "Live")?;
-    let expected = [format!("{first} by operator"), format!("{} by operator", second.revision)];
+    let expected = [
+        format!("{first} by operator"),
+        format!("{} by operator", second.revision),
+    ];
     assert_eq!(actors(&lab)?, expected);
     assert!(!lab.events("Promoted")?.is_empty());
     Ok(())

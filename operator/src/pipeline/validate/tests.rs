@@ -28,7 +28,9 @@ fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
         },
         settings: Ok(source.config.clone()),
     };
-    let bounds: Bounds = (0..source.partitions).map(|p| (p, LogBounds { start: 5, end: 90 })).collect();
+    let bounds: Bounds = (0..source.partitions)
+        .map(|p| (p, LogBounds { start: 5, end: 90 }))
+        .collect();
     Found {
         key: PipelineKey::of(&pipeline),
         secrets: Ok(secrets()),
@@ -112,7 +114,10 @@ fn the_first_revision_starts_inside_the_history_window_and_is_live_from_the_end(
     let first = instance.offsets[0];
     assert_eq!((first.start_offset, first.live_from_offset), (40, 90));
     assert_eq!(instance.offsets.len(), 12);
-    assert_eq!((instance.cluster.as_str(), instance.topic_identity.as_str()), ("lab", "topic-id"));
+    assert_eq!(
+        (instance.cluster.as_str(), instance.topic_identity.as_str()),
+        ("lab", "topic-id")
+    );
 }
 
 #[test]
@@ -150,12 +155,18 @@ fn a_conflict_with_an_older_pipeline_holds_and_names_it() {
     let claim = |pipeline: &str, age, partitions| Claim {
         pipeline: pipeline.into(),
         age: (age, pipeline.into()),
-        wish: crate::topics::TopicWish { partitions, ..own.clone() },
+        wish: crate::topics::TopicWish {
+            partitions,
+            ..own.clone()
+        },
     };
     found.claims = vec![claim("trading/majors", 2, 12)];
     found.other_claims = vec![claim("research/older", 1, 6)];
     let hold = validate(&found, &settings()).hold.expect("a hold").to_string();
-    assert!(hold.contains("research/older") && hold.contains("partitions 12 against 6"), "{hold}");
+    assert!(
+        hold.contains("research/older") && hold.contains("partitions 12 against 6"),
+        "{hold}"
+    );
 }
 
 /// Replicas asked for, and what runs.
