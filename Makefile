@@ -26,7 +26,7 @@ build: install ## Build everything that the tests run, crash points included
 
 .PHONY: test
 test: build ## Run every test against real servers
-	ASSAY_BIN=$(CURDIR)/target/debug/assay cargo test --workspace
+	ASSAY_BIN=$(CURDIR)/target/debug/assay cargo test --workspace --no-fail-fast
 
 .PHONY: torture
 torture: build ## Random faults against the real system: make torture N=1000 SEED=7

@@ -303,11 +303,11 @@ impl LiveSymbol {
     }
 
     fn evaluate(&mut self, now_us: i64, turn: &mut Turn<'_>) {
-        let mut arming = std::mem::take(&mut self.head.arming);
         let (Some(snapshot), Some(units)) = (self.head.snapshot(now_us, turn.rules), self.head.units) else {
             return;
         };
         let mut calls = Vec::new();
+        let mut arming = self.head.arming.clone();
         for (index, (strategy, armed)) in turn.rules.strategies.iter().zip(&mut arming).enumerate() {
             if let Some(signal) = armed.judge(strategy.as_ref(), &snapshot, turn.rules.settings.horizon_us) {
                 let (direction, strength, confidence) = (signal.direction, signal.strength, signal.confidence);

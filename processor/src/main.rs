@@ -15,7 +15,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logs::start();
+    logs::start(match cli.command {
+        // It prints what there is to see itself.
+        Command::Demo(_) => "error",
+        _ => "info,sqlx=warn",
+    });
     #[cfg(feature = "failpoints")]
     if let Err(error) = assay_processor::crash_points::arm_from_environment() {
         return fail(&error, 2);

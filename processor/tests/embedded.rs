@@ -33,7 +33,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// A trade every tenth of a second for each of six symbols, some garbage between.
+/// A trade every second for each of six symbols, some garbage between.
 fn produce(cluster: &Cluster, rounds: std::ops::Range<i64>) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
@@ -59,7 +59,7 @@ fn produce(cluster: &Cluster, rounds: std::ops::Range<i64>) {
 }
 
 fn trade(round: i64, symbol: i32) -> String {
-    let time = 1_700_000_000_000_000 + round * 100_000;
+    let time = 1_700_000_000_000_000 + round * 1_000_000;
     let cents = (round * 37 % 91) - (round * 11 % 53);
     format!(
         r#"{{"v":1,"venue":"test","symbol":"SYM{symbol}","trade_id":{round},"price":"{}.{:02}","quantity":"0.5","side":"sell","event_time_us":{time},"received_time_us":{time}}}"#,
@@ -164,7 +164,10 @@ async fn is_at(stores: &Stores, records: i64) -> bool {
         return false;
     };
     let markers = stores.latest.markers(REVISION).await.unwrap();
-    progress.iter().map(|row| row.next_offset).sum::<i64>() == records && markers.values().sum::<i64>() == records
+    // Without a row for each partition, the revision is not registered yet.
+    progress.len() == PARTITIONS as usize
+        && progress.iter().map(|row| row.next_offset).sum::<i64>() == records
+        && markers.values().sum::<i64>() == records
 }
 
 async fn dump(stores: &Stores) -> String {

@@ -213,18 +213,16 @@ fn a_topic_created_anew_is_noticed_and_a_new_instance_recovers() -> Result<()> {
     kafka.create_topic_with(pipeline.topic(), 2, &[])?;
     produce_third(kafka, pipeline.topic(), 1)?;
     produce_third(kafka, pipeline.topic(), 2)?;
-    let mut processor = pipeline.start(&stores, &Options::default())?;
-    for partition in [0, 1] {
-        let (reason, message) = stopped(&mut processor, partition)?;
-        assert_eq!(reason, "record_changed");
-        assert!(message.contains("new instance"), "{message}");
-    }
+    assert_refused(
+        &refusal(&pipeline, &stores)?,
+        15,
+        &[pipeline.topic(), "created anew", "--instance"],
+    );
     assert_eq!(
         stores.database.query("SELECT count(*) FROM assay.forecasts")?,
         rows,
         "rows of the old log are kept"
     );
-    pipeline.shut_down(processor)?;
     ensure_recovery_by_new_instance(&pipeline, &stores)
 }
 

@@ -23,7 +23,8 @@ const SEEDS: u64 = 2_000;
 const SEEDS_PER_DEFECT: u64 = 400;
 
 /// Seeds that once failed, and what they showed. They run first, for ever.
-const PINNED: [u64; 0] = [];
+/// 26, 139: a failover lost commits after the last record; the owner at rest never noticed.
+const PINNED: [u64; 2] = [26, 139];
 
 static WORLDS: LazyLock<Vec<Arc<World>>> =
     LazyLock::new(|| (0..LOGS).map(|log| Arc::new(World::new(log, LENGTH))).collect());

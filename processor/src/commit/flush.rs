@@ -16,13 +16,15 @@ use super::snapshots::SnapshotWriter;
 use crate::crash_points::crash_point;
 use crate::ingest::poll::PollCommand;
 use crate::partition::workers::Workers;
-use crate::partition::{CommitCycle, CycleStep, Verdict};
+use crate::partition::{CommitCycle, CycleStep, Resting, Verdict};
 use crate::resilience::health::{Dependency, HealthBoard};
 use crate::stores::{Advance, Fence, Progress, ResultStore, StoreError};
 use crate::telemetry::Metrics;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often partitions at rest are compared with progress.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// Asks for a flush now; answered when it is done.
 pub type FlushRequest = oneshot::Sender<()>;
@@ -62,11 +64,17 @@ impl Flusher {
     pub async fn run(self, interval: Duration, rows_full: Arc<Notify>, mut requests: mpsc::Receiver<FlushRequest>) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut checks = tokio::time::interval(CHECK_EVERY);
+        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut offsets = GroupOffsets::default();
         loop {
             let request = tokio::select! {
                 _ = ticks.tick() => None,
                 () = rows_full.notified() => None,
+                _ = checks.tick() => {
+                    self.check().await;
+                    continue;
+                }
                 request = requests.recv() => match request {
                     Some(request) => Some(request),
                     None => return,
@@ -101,6 +109,20 @@ impl Flusher {
         if let Some(due) = offsets.due(Instant::now()) {
             // The poll thread is gone only when the process ends.
             let _ = self.poll.send(PollCommand::CommitOffsets(due));
+        }
+    }
+
+    /// Looks after partitions at rest, for which no commit would find out that the store lost one.
+    async fn check(&self) {
+        let resting = self.workers.resting().await;
+        let verdicts = self.commit(CommitCycle::check(resting.clone())).await;
+        let verdict = |Resting { fence, .. }: Resting| Some((fence.clone(), verdicts.get(&fence.partition)?.clone()));
+        let differing: Vec<_> = resting.into_iter().filter_map(verdict).collect();
+        for (_, verdict) in &differing {
+            self.count_setback(verdict);
+        }
+        if !differing.is_empty() {
+            self.workers.settle(&differing);
         }
     }
 
@@ -171,12 +193,19 @@ impl Flusher {
                     offsets.advanced(partition, load.to_offset);
                     self.count_rows(load);
                 }
-                Some(Verdict::Fenced) => self.metrics.fenced.inc(),
-                Some(Verdict::Restart) => self.metrics.restarts.inc(),
-                Some(Verdict::Stopped(_)) | None => {}
+                Some(setback) => self.count_setback(setback),
+                None => {}
             }
         }
         self.metrics.commits.inc_by(u64::from(moved > 0));
+    }
+
+    fn count_setback(&self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Fenced => self.metrics.fenced.inc(),
+            Verdict::Restart => self.metrics.restarts.inc(),
+            Verdict::Advanced | Verdict::Stopped(_) => {}
+        }
     }
 
     fn count_rows(&self, load: &Load) {

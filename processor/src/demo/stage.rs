@@ -106,7 +106,11 @@ async fn feed(
             if !symbols.contains(&trade.symbol) {
                 symbols.insert(trade.symbol.clone());
             }
-            tokio::time::sleep(pace.wait_for(trade.event_time_us, Instant::now())).await;
+            let wait = pace.wait_for(trade.event_time_us, Instant::now());
+            // Even a sleep of nothing lasts until the timer's next millisecond.
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
         }
         for routed in route(&record, sink.partitions()) {
             block_in_place(|| sink.send(&routed))?;

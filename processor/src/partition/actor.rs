@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{debug, error, info};
 
 use super::queue::{Backlog, Mail, Mailbox};
-use super::{Applied, Partition, SnapshotImage, Stop, Verdict};
+use super::{Applied, Partition, Resting, SnapshotImage, Stop, Verdict};
 use crate::crash_points::crash_point;
 use crate::ingest::batch::{Batch, BatchPool};
 use crate::latest::Publish;
@@ -46,6 +46,8 @@ pub enum Request {
     Collect(oneshot::Sender<Collected>),
     /// Take the verdicts of what was collected.
     Settle(Vec<(Fence, Verdict)>),
+    /// Give where progress must stand, of every partition without an advance under way.
+    Resting(oneshot::Sender<Vec<Resting>>),
     /// Give what changed since the last time.
     Changed(oneshot::Sender<Vec<Changed>>),
     /// Give all views of one partition; `None` where it is not live here.
@@ -239,6 +241,10 @@ impl Worker {
             Request::Detach(partition) => drop(self.actors.remove(&partition)),
             Request::Collect(reply) => drop(reply.send(self.collect())),
             Request::Settle(verdicts) => self.settle(verdicts),
+            Request::Resting(reply) => {
+                let resting = self.actors.values().filter_map(|actor| actor.partition.resting());
+                drop(reply.send(resting.collect()));
+            }
             Request::Changed(reply) => drop(reply.send(self.changed())),
             Request::Everything(partition, reply) => {
                 drop(

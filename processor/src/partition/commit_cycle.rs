@@ -1,11 +1,14 @@
 //! One flush of all dirty partitions: which call to the store comes next, and what its answer means for whom.
 //!
+//! The same cycle without a commit looks after partitions at rest: a store that lost commits in a failover would
+//! otherwise be noticed only by the next commit, and on a quiet log there is none.
+//!
 //! Pure. The driver performs what [`CommitCycle::step`] names and hands the answer back, until it is `Done`.
 
 use std::collections::BTreeMap;
 
 use super::Stop;
-use crate::stores::{Advance, Progress, StoreError};
+use crate::stores::{Advance, Fence, Progress, StoreError};
 
 /// What a partition's advance came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,15 @@ pub enum Verdict {
     Restart,
     /// This partition cannot go on.
     Stopped(Stop),
+}
+
+/// A partition without an advance under way, and where its owner believes progress to stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resting {
+    /// Whose right it is to write.
+    pub fence: Fence,
+    /// Everything below is in the tables.
+    pub committed: i64,
 }
 
 /// The next thing to do.
@@ -36,6 +48,8 @@ pub enum CycleStep<'a> {
 pub struct CommitCycle {
     /// Statements still to make; the last one is due. A settled advance leaves its statement.
     statements: Vec<Vec<Advance>>,
+    /// Partitions at rest that progress has not confirmed yet.
+    resting: Vec<Resting>,
     in_doubt: bool,
     ambiguous: u64,
     verdicts: BTreeMap<i32, Verdict>,
@@ -50,8 +64,15 @@ impl CommitCycle {
         } else {
             vec![advances]
         };
+        Self { statements, ..Self::check(Vec::new()) }
+    }
+
+    /// Compares partitions at rest with progress; a verdict is given only where they differ.
+    #[must_use]
+    pub fn check(resting: Vec<Resting>) -> Self {
         Self {
-            statements,
+            statements: Vec::new(),
+            resting,
             in_doubt: false,
             ambiguous: 0,
             verdicts: BTreeMap::new(),
@@ -62,7 +83,8 @@ impl CommitCycle {
     #[must_use]
     pub fn step(&self) -> CycleStep<'_> {
         match self.statements.last() {
-            None => CycleStep::Done,
+            None if self.resting.is_empty() => CycleStep::Done,
+            None => CycleStep::ReadProgress,
             Some(_) if self.in_doubt => CycleStep::ReadProgress,
             Some(statement) => CycleStep::Commit(statement),
         }
@@ -90,6 +112,13 @@ impl CommitCycle {
         self.in_doubt = false;
         self.settle(|advance| resolve(advance, rows));
         self.drop_settled();
+        for Resting { fence, committed } in self.resting.drain(..) {
+            match stand(&fence, rows) {
+                Ok(found) if found == committed => {}
+                Ok(_) => drop(self.verdicts.insert(fence.partition, Verdict::Restart)),
+                Err(verdict) => drop(self.verdicts.insert(fence.partition, verdict)),
+            }
+        }
     }
 
     /// How often a reply was lost and progress had to tell.
@@ -148,17 +177,20 @@ fn stop_of(error: &StoreError) -> Stop {
 
 /// What became of an advance whose reply is missing; `None` = it did not happen and may be tried again.
 fn resolve(advance: &Advance, rows: &[Progress]) -> Option<Verdict> {
-    let Some(row) = rows.iter().find(|row| row.fence.partition == advance.fence.partition) else {
-        return Some(Verdict::Stopped(Stop::ProgressMissing));
-    };
-    if row.fence != advance.fence {
-        Some(Verdict::Fenced)
-    } else if row.next_offset == advance.to_offset {
-        Some(Verdict::Advanced)
-    } else if row.next_offset == advance.from_offset {
-        None
-    } else {
-        Some(Verdict::Restart)
+    match stand(&advance.fence, rows) {
+        Err(verdict) => Some(verdict),
+        Ok(found) if found == advance.to_offset => Some(Verdict::Advanced),
+        Ok(found) if found == advance.from_offset => None,
+        Ok(_) => Some(Verdict::Restart),
+    }
+}
+
+/// Where progress stands under this fence, or why it says nothing to its owner.
+fn stand(fence: &Fence, rows: &[Progress]) -> Result<i64, Verdict> {
+    match rows.iter().find(|row| row.fence.partition == fence.partition) {
+        None => Err(Verdict::Stopped(Stop::ProgressMissing)),
+        Some(row) if row.fence != *fence => Err(Verdict::Fenced),
+        Some(row) => Ok(row.next_offset),
     }
 }
 
@@ -166,8 +198,6 @@ fn resolve(advance: &Advance, rows: &[Progress]) -> Option<Verdict> {
 mod tests {
     use super::*;
     use assay_engine::Counters;
-
-    use crate::stores::Fence;
 
     fn fence(partition: i32, epoch: i64) -> Fence {
         Fence {
@@ -296,5 +326,25 @@ mod tests {
         cycle.committed(Ok(vec![]));
         cycle.progress_read(&[]);
         assert_eq!(verdicts(cycle), [(0, Verdict::Stopped(Stop::ProgressMissing))]);
+    }
+
+    fn resting(partition: i32, committed: i64) -> Resting {
+        Resting { fence: fence(partition, 1), committed }
+    }
+
+    #[test]
+    fn a_partition_at_rest_that_stands_where_it_believes_gets_no_verdict() {
+        let mut cycle = CommitCycle::check(vec![resting(0, 20)]);
+        assert_eq!(cycle.step(), CycleStep::ReadProgress);
+        cycle.progress_read(&[progress(0, 1, 20)]);
+        assert_eq!(verdicts(cycle), []);
+    }
+
+    #[test]
+    fn commits_that_the_store_lost_are_noticed_at_rest() {
+        let mut cycle = CommitCycle::check(vec![resting(0, 20), resting(1, 20), resting(2, 20)]);
+        cycle.progress_read(&[progress(0, 1, 5), progress(1, 2, 20)]);
+        let missing = Verdict::Stopped(Stop::ProgressMissing);
+        assert_eq!(verdicts(cycle), [(0, Verdict::Restart), (1, Verdict::Fenced), (2, missing)]);
     }
 }

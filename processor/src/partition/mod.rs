@@ -1,7 +1,8 @@
 //! One partition of one revision: the commit protocol, and the thread that runs it.
 //!
-//! `actor`, `queue` and `workers` are its threads. `protocol`, `recovery` and `commit_cycle` are pure: no thread, clock, Kafka, database or future. The processor drives
-//! them from its threads and the model tests drive them from a seed; both run the same decisions.
+//! `actor`, `queue` and `workers` are its threads. `protocol`, `recovery` and `commit_cycle` are pure: no thread, clock,
+//! Kafka, database or future. The processor drives them from its threads and the model tests drive them from a seed;
+//! both run the same decisions.
 //!
 //! A partition lives through: take over (`Progress`) → [`recovery::recover`] → records from the resume offset through
 //! [`Partition::ingest`], silent until `next_offset` → live → [`Partition::make_advance`] → a [`CommitCycle`] over all
@@ -15,7 +16,7 @@ pub mod recovery;
 mod stop;
 pub mod workers;
 
-pub use commit_cycle::{CommitCycle, CycleStep, Verdict};
+pub use commit_cycle::{CommitCycle, CycleStep, Resting, Verdict};
 pub use protocol::{Applied, Partition, RawRecord, SnapshotImage};
 pub use recovery::{LogBounds, Recovered, recover};
 pub use stop::Stop;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use assay_engine::{Disposition, Effects, PartitionState, Position, Record, Rejection, SymbolView};
 
-use super::commit_cycle::Verdict;
+use super::commit_cycle::{Resting, Verdict};
 use super::recovery::compare_state;
 use super::{Stop, record_digest, state_digest_text};
 use crate::ingest::decode::{DecodeScratch, decode};
@@ -254,6 +254,15 @@ impl Partition {
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
+    }
+
+    /// Where progress must stand; `None` while an advance waits for its verdict.
+    #[must_use]
+    pub fn resting(&self) -> Option<Resting> {
+        (!self.is_in_flight()).then(|| Resting {
+            fence: self.fence.clone(),
+            committed: self.committed,
+        })
     }
 
     /// Rows that wait for the next advance.

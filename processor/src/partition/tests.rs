@@ -16,7 +16,7 @@ fn settings() -> Arc<Settings> {
         entry_z: 0.5,
         exit_z: 0.2,
         max_z: 3.0,
-        min_trades: 5,
+        min_trades: 4,
         min_deviation_ticks: 0.1,
     };
     Arc::new(Settings {
@@ -38,7 +38,7 @@ fn settings() -> Arc<Settings> {
     })
 }
 
-/// Offset and value of every record: a trade every quarter of a second, one record in fifty is garbage.
+/// Offset and value of every record: a trade every other second, one record in fifty is garbage.
 fn log(records: i64) -> Vec<(i64, String)> {
     (0..records)
         .map(|n| (START + n, if n % 50 == 49 { "garbage".into() } else { trade(n) }))
@@ -46,7 +46,7 @@ fn log(records: i64) -> Vec<(i64, String)> {
 }
 
 fn trade(n: i64) -> String {
-    let time = 1_700_000_000_000_000 + n * 250_000;
+    let time = 1_700_000_000_000_000 + n * 2_000_000;
     let cents = (n * 37 % 91) - (n * 11 % 53);
     format!(
         r#"{{"v":1,"venue":"test","symbol":"BTCUSDT","trade_id":{n},"price":"{}.{:02}","quantity":"0.5","side":"buy","event_time_us":{time},"received_time_us":{time}}}"#,

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::actor::{Attached, Changed, Collected, PartitionReport, Request, Shared, WorkerMailbox, run_worker};
-use super::{SnapshotImage, Verdict};
+use super::{Resting, SnapshotImage, Verdict};
 use crate::latest::Publish;
 use crate::stores::Fence;
 
@@ -68,6 +68,11 @@ impl Workers {
         for mailbox in &self.mailboxes {
             mailbox.push(Request::Settle(verdicts.to_vec()));
         }
+    }
+
+    /// Where progress must stand, of every partition without an advance under way.
+    pub async fn resting(&self) -> Vec<Resting> {
+        self.ask_all(Request::Resting).await.into_iter().flatten().collect()
     }
 
     /// What changed since the last call.

@@ -173,7 +173,11 @@ fn expression(dialect: Dialect, name: &str, kind: Kind) -> String {
     match (dialect, kind) {
         (Dialect::Postgres, Kind::Integer) => format!("\"{name}\"::bigint"),
         (Dialect::Postgres, Kind::Json) => format!("\"{name}\"::text"),
-        (Dialect::Postgres, Kind::Time) => format!("(extract(epoch FROM {name}) * 1000000)::bigint"),
+        // In two parts: the server rounds the epoch of its very last times to 16 digits.
+        (Dialect::Postgres, Kind::Time) => format!(
+            "extract(epoch FROM date_trunc('second', {name}))::bigint * 1000000 \
+             + extract(microseconds FROM {name})::bigint % 1000000"
+        ),
         (Dialect::Sqlite, Kind::Time) => format!("{name}_us"),
         _ => format!("\"{name}\""),
     }

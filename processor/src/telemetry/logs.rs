@@ -2,10 +2,10 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging; `ASSAY_LOG` takes the directives of tracing-subscriber's `EnvFilter`, default `info`.
+/// Starts logging; `ASSAY_LOG` takes the directives of tracing-subscriber's `EnvFilter`, `default` where it is not set.
 /// A second call does nothing: an embedding program keeps its own subscriber.
-pub fn start() {
-    let filter = EnvFilter::try_from_env("ASSAY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+pub fn start(default: &str) {
+    let filter = EnvFilter::try_from_env("ASSAY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

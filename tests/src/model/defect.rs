@@ -15,6 +15,8 @@ pub enum Defect {
     RowsOfFenced,
     /// A lost reply counts as done.
     LostReplyTrusted,
+    /// Partitions at rest are not compared with the store.
+    RestUnchecked,
     /// A recovered partition reads on from `next_offset` instead of its resume offset.
     ReplaySkipped,
     /// A fenced owner that is still assigned never takes over again.
@@ -31,13 +33,14 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FenceIgnored,
         Self::NonceIgnored,
         Self::OffsetIgnored,
         Self::OffsetBeforeRows,
         Self::RowsOfFenced,
         Self::LostReplyTrusted,
+        Self::RestUnchecked,
         Self::ReplaySkipped,
         Self::FencedForGood,
         Self::OldVersionsTaken,

@@ -185,22 +185,31 @@ impl Process {
 
     fn collect(&mut self) {
         let (mut advances, mut fences, mut snapshots) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut resting = Vec::new();
         for (&number, seat) in &mut self.seats {
             let Seat::Here { partition, .. } = seat else { continue };
+            fences.insert(number, partition.fence().clone());
             if let Some(advance) = partition.make_advance() {
-                fences.insert(number, advance.fence.clone());
                 snapshots.extend(partition.snapshot_due(SNAPSHOT_BYTES));
                 advances.push(advance);
+            } else {
+                resting.extend(partition.resting());
             }
         }
-        if !advances.is_empty() {
-            self.flush = Some(Flush {
-                cycle: CommitCycle::new(advances),
-                fences,
-                snapshots,
-                request: None,
-            });
-        }
+        let cycle = if !advances.is_empty() {
+            CommitCycle::new(advances)
+        } else if matches!(self.defect, Some(Defect::RestUnchecked | Defect::LostReplyTrusted)) {
+            // The check would mend what the other defect breaks.
+            return;
+        } else {
+            CommitCycle::check(resting)
+        };
+        self.flush = Some(Flush {
+            cycle,
+            fences,
+            snapshots,
+            request: None,
+        });
     }
 
     fn settle(&mut self, number: &mut u64, outbox: &mut Outbox, counts: &mut Counts) {
@@ -430,7 +439,7 @@ impl Process {
             }
             _ => false,
         };
-        self.flush.is_none() && self.seats.iter().all(done) && self.book.owed().is_empty()
+        self.seats.iter().all(done) && self.book.owed().is_empty()
     }
 }
 
