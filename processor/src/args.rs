@@ -24,6 +24,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a processor of a pipeline until SIGTERM.
+    ///
+    /// Credentials come from the environment or from files, never from the command line: `ASSAY_POSTGRES_URL`,
+    /// `ASSAY_REDIS_URL` and, where spec.kafka.security asks for a login, `ASSAY_KAFKA_USERNAME` and
+    /// `ASSAY_KAFKA_PASSWORD`; each also as `…_FILE`, the path of a file that holds it. Files in PEM:
+    /// `ASSAY_KAFKA_CA_FILE`, `ASSAY_KAFKA_CERTIFICATE_FILE`, `ASSAY_KAFKA_PRIVATE_KEY_FILE`. `ASSAY_LOG` sets the level
+    /// of the log, such as `info` or `warn,assay_processor=debug`.
     Run(RunArgs),
     /// Bring the schema of the result store up to date.
     Migrate(MigrateArgs),
@@ -35,8 +41,7 @@ pub enum Command {
     Demo(DemoArgs),
 }
 
-/// Arguments of `assay run`. Credentials come from the environment or from files, never from the command line:
-/// `ASSAY_POSTGRES_URL`, `ASSAY_REDIS_URL`, `ASSAY_KAFKA_USERNAME`, `ASSAY_KAFKA_PASSWORD`, each also as `…_FILE`.
+/// Arguments of `assay run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Manifest of the StrategyPipeline, YAML or JSON.

@@ -38,7 +38,7 @@ pub struct PostgresSpec {
     ]))]
     pub schema: String,
     /// Auto: processors bring the tables up to date before they start. External: they never change tables;
-    /// where the schema is outdated, condition SchemaOutdated says so and `assay migrate --print` gives the SQL.
+    /// where the schema is outdated, condition SchemaOutdated says so and `assay migrate --print-sql` gives the SQL.
     #[serde(default)]
     pub migrations: Migrations,
     /// Secret key with a URL that may change tables, used by migrations only; left out, `secret` is used.

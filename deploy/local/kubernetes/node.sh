@@ -9,7 +9,7 @@ changed_settings=(net.ipv4.ip_forward vm.overcommit_memory kernel.panic kernel.p
 refuse_another_cluster() {
   [ ! -e "$lab/sysctl.saved" ] || return 0
   ! iptables-save | grep -qE 'KUBE-|CNI-' ||
-    die "this machine already has the network rules of a Kubernetes; stop that one first (or \`make cluster-down\` if it was ours)"
+    die "this machine already has the network rules of a Kubernetes; stop that one first (or \`deploy/local/kubernetes/down\` if it was ours)"
   [ ! -e "/sys/class/net/$bridge" ] || die "a network device $bridge exists already; remove it by: ip link delete $bridge"
 }
 

@@ -37,7 +37,7 @@ pub struct Summary {
 pub struct InputText {
     /// Trades.
     pub trades: u64,
-    /// Holes in the ids, and ids inside of them.
+    /// Holes in the ids.
     pub id_gaps: u64,
     /// Ids inside of the holes.
     pub missing_ids: u64,

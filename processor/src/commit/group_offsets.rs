@@ -1,4 +1,4 @@
-//! Offsets for the group, after commit and publish: for tools that show lag; never read by Assay.
+//! Offsets for the group, after commits: for tools that show lag; never read by Assay.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

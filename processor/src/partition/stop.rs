@@ -65,7 +65,7 @@ pub enum Stop {
     /// A row that this revision writes once exists already (I7).
     #[error("a row of this partition exists already: {0}; this is a defect: report it")]
     RowExists(String),
-    /// Progress moved to a place that this owner never wrote.
+    /// The row that every commit advances is gone.
     #[error("the store has no progress row for this partition; run the processor once with the whole manifest")]
     ProgressMissing,
     /// Kafka refuses to serve the partition.

@@ -19,7 +19,7 @@ pub use sqlite::SqliteStore;
 pub struct Registration {
     /// The pipeline's uid.
     pub pipeline: String,
-    /// `cluster/namespace/name`, for people.
+    /// Cluster label, for people.
     pub cluster: String,
     /// Namespace label.
     pub namespace: String,
