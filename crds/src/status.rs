@@ -31,7 +31,7 @@ pub struct StrategyPipelineStatus {
     /// The revision that would take over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate_revision: Option<String>,
-    /// Revisions that are known, newest first.
+    /// Revisions that are known, in the order of their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub revisions: Vec<RevisionStatus>,
@@ -100,7 +100,7 @@ pub struct RevisionStatus {
     pub phase: String,
     /// Pods that are ready.
     pub ready_replicas: i32,
-    /// Records below which a candidate replays history, and how far it has come, in percent.
+    /// How much of its history a candidate has read, in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<String>,
     /// What happens next, as a sentence.

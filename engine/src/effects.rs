@@ -23,7 +23,7 @@ pub struct Forecast {
     pub confidence: &'static str,
     /// Base rate of the side called.
     pub base_rate: f64,
-    /// A forecast of the same (strategy, symbol, horizon) was still open: stored, not counted.
+    /// A forecast of the same (strategy, symbol, horizon) was still open: stored, never judged.
     pub overlapping: bool,
     /// Everything else that was frozen, as canonical JSON (sorted keys, shortest round-trip floats).
     pub inputs: String,
