@@ -33,7 +33,7 @@ torture: build ## Random faults against the real system: make torture N=1000 SEE
 	ASSAY_TORTURE_FAULTS=$(N) ASSAY_TORTURE_SEED=$(SEED) cargo test -p assay-tests --test torture -- --nocapture
 
 .PHONY: lint
-lint: ## Check formatting, lints, scripts and dependencies
+lint: ## Check formatting, lints and scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	shellcheck -x deploy/local/install deploy/local/up deploy/local/down deploy/local/deny deploy/local/common.sh .ci/run
