@@ -59,6 +59,8 @@ pub struct Context {
 pub struct Memory {
     /// Passes in a row that failed.
     pub failures: u32,
+    /// Passes in a row that were held back.
+    pub held: u32,
     /// Sums for rates.
     pub sample: Option<Sample>,
     /// When figures were last written to status.

@@ -190,13 +190,10 @@ impl Drop for Pass {
 
 /// Files notices until the operator ends; one that says nothing new is left out.
 async fn file_events(client: Client, pod: String, mut queue: mpsc::Receiver<(ObjectReference, Notice)>) {
-    let recorder = Recorder::new(
-        client,
-        Reporter {
-            controller: "assay-operator".to_owned(),
-            instance: Some(pod),
-        },
-    );
+    let reporter = Reporter {
+        controller: "assay-operator".to_owned(),
+        instance: Some(pod),
+    };
     let mut filed: HashMap<(String, String), (String, Instant)> = HashMap::new();
     while let Some((object, notice)) = queue.recv().await {
         let key = (object.uid.clone().unwrap_or_default(), notice.action.clone());
@@ -205,6 +202,8 @@ async fn file_events(client: Client, pod: String, mut queue: mpsc::Receiver<(Obj
             continue;
         }
         filed.insert(key, (notice.message.clone(), Instant::now()));
+        // A recorder counts an event of equal reason and keeps its first note: each note needs one of its own.
+        let recorder = Recorder::new(client.clone(), reporter.clone());
         if let Err(error) = recorder.publish(&event(notice), &object).await {
             tracing::warn!(%error, "an event was refused");
         }

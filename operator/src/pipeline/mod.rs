@@ -27,12 +27,15 @@ use crate::context::Context;
 use crate::crash_points::crash_point;
 use crate::names::{FIELD_MANAGER, PAUSED, PipelineKey};
 use crate::observe::{Notice, Outcome, Pass};
+use crate::rollout::RolloutState;
 use crate::scaling::{self, Rates, Sample};
 
 /// How long one pass may take.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 /// When one that waits for something is looked at again.
 const SOON: Duration = Duration::from_secs(2);
+const FIRST_HELD_PAUSE: Duration = Duration::from_millis(300);
+const LONGEST_HELD_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// Figures in status move at most this often.
 const FIGURES_EVERY: Duration = Duration::from_secs(30);
@@ -110,7 +113,7 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     let failure = result.as_ref().err().map(ToString::to_string);
     report(context, &found, &judgement, failure.as_deref()).await?;
     let progress = result?;
-    Ok(finish(&found, &judgement, progress, pass, context.settings.resync))
+    Ok(finish(context, &found, &judgement, progress, pass))
 }
 
 async fn delete(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
@@ -172,21 +175,35 @@ async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &m
     Ok(promoted.is_some() || !changed.is_empty())
 }
 
-fn finish(found: &Found, judgement: &Judgement, changed: bool, pass: &mut Pass, resync: Duration) -> Action {
+/// Ends the pass and says when the next one comes.
+fn finish(context: &Context, found: &Found, judgement: &Judgement, changed: bool, pass: &mut Pass) -> Action {
     let moving = judgement
         .rollout
         .as_ref()
-        .is_some_and(|rollout| rollout.state == crate::rollout::RolloutState::CatchingUp);
+        .is_some_and(|rollout| rollout.state == RolloutState::CatchingUp);
     let unsettled = found.workloads.values().any(|workload| !workload.settled);
+    let resync = context.settings.resync;
     let (outcome, after) = match &judgement.hold {
-        Some(_) if changed => (Outcome::Waiting, Duration::from_millis(500)),
         Some(_) if status::is_stalled(judgement) => (Outcome::Failed, resync),
-        Some(_) => (Outcome::Waiting, SOON * 5),
+        Some(_) => (Outcome::Waiting, held_pause(context, &found.key.uid)),
         None if changed || moving || unsettled => (Outcome::Waiting, SOON),
         None => (Outcome::Applied, resync),
     };
+    if judgement.hold.is_none() {
+        context.remember(&found.key.uid, |memory| memory.held = 0);
+    }
     pass.end(outcome);
     Action::requeue(after)
+}
+
+/// Something that is held back is looked at soon, because most of it comes within a second, and then less and less often.
+fn held_pause(context: &Context, uid: &str) -> Duration {
+    let mut held = 0;
+    context.remember(uid, |memory| {
+        held = memory.held;
+        memory.held = held.saturating_add(1);
+    });
+    (FIRST_HELD_PAUSE * 2_u32.pow(held.min(8))).min(LONGEST_HELD_PAUSE)
 }
 
 /// Writes status, metrics and the event of a pipeline that is held back.
@@ -199,8 +216,15 @@ async fn report(
     let rates = measure(context, found);
     let status = status::status(found, judgement, failure, rates);
     measure_pipeline(context, found, &status);
-    if let Some(hold) = &judgement.hold {
-        tell(context, &found.pipeline, true, "Held", hold.to_string(), "Validate");
+    if let Some(hold) = judgement.hold.as_ref().filter(|_| !is_under_way(judgement)) {
+        tell(
+            context,
+            &found.pipeline,
+            true,
+            status::hold_reason(hold),
+            hold.to_string(),
+            "Validate",
+        );
     }
     let before = found.pipeline.status.clone().unwrap_or_default();
     let memory = context.recall(&found.key.uid);
@@ -218,6 +242,11 @@ async fn report(
     write_status(context, &found.key, &status).await?;
     context.remember(&found.key.uid, |memory| memory.figures_written = Some(Instant::now()));
     Ok(())
+}
+
+/// Whether the topics are being created or repaired: nothing that a person need be told.
+fn is_under_way(judgement: &Judgement) -> bool {
+    judgement.topics.iter().any(|topic| topic.action.is_some())
 }
 
 fn measure(context: &Context, found: &Found) -> Option<Rates> {

@@ -373,7 +373,9 @@ fn ready_verdict(found: &Found, judgement: &Judgement, failure: Option<&str>, pr
     }
 }
 
-fn hold_reason(hold: &Hold) -> &'static str {
+/// One word for a hold, in conditions and events.
+#[must_use]
+pub fn hold_reason(hold: &Hold) -> &'static str {
     match hold {
         Hold::Settings(_) => "SettingsInvalid",
         Hold::Secret(_) => "SecretUnusable",

@@ -70,7 +70,11 @@ impl Installation {
             .arg(format!("--admin=127.0.0.1:{}", admin.number()));
         configure(&mut command);
         let log = self.scratch.path().join(format!("{identity}.log"));
-        let process = Process::spawn(&identity, command, &log)?;
+        let mut process = Process::spawn(&identity, command, &log)?;
+        wait::until(START_LIMIT, "the operator's pages", || {
+            process.ensure_running()?;
+            Ok(http::get(admin.number(), "/livez").is_ok().then_some(()))
+        })?;
         Ok(Operator {
             process,
             admin,

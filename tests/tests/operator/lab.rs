@@ -107,10 +107,12 @@ impl Lab {
 
     /// Runs a command of the operator's program as an administrator; gives what it printed.
     pub fn assay(&self, arguments: &[&str]) -> Result<String> {
+        self.assay_without_namespace(&[arguments, &["--namespace", &self.namespace]].concat())
+    }
+
+    pub fn assay_without_namespace(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.installation.command(arguments)?;
-        command
-            .args(["--namespace", &self.namespace])
-            .env("KUBECONFIG", self.kubernetes.kubeconfig());
+        command.env("KUBECONFIG", self.kubernetes.kubeconfig());
         let output = command.output()?;
         let message = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{arguments:?}: {message}");

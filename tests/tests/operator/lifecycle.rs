@@ -53,20 +53,6 @@ fn r12_suspend_stops_processors_and_resume_goes_on_with_the_same_revision() -> R
 }
 
 #[test]
-fn scale_is_obeyed_up_to_the_partitions_and_restarts_nothing() -> Result<()> {
-    let lab = Lab::start()?;
-    let revision = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
-    let before = lab.config_maps()?[0].metadata.name.clone();
-    lab.kubernetes
-        .kubectl(&["-n", &lab.namespace, "scale", "sp/majors", "--replicas=9"])?;
-    lab.wait("three replicas", || {
-        Ok((lab.replicas(&revision)? == Some(3)).then_some(()))
-    })?;
-    assert_eq!(lab.config_maps()?[0].metadata.name, before);
-    Ok(())
-}
-
-#[test]
 fn r2_drift_of_an_owned_object_heals() -> Result<()> {
     let lab = Lab::start()?;
     let revision = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
@@ -97,42 +83,45 @@ fn r2_a_paused_pipeline_is_left_alone() -> Result<()> {
 }
 
 #[test]
-fn r9_a_store_that_is_away_holds_and_says_so() -> Result<()> {
+fn r11_a_pipeline_created_anew_under_its_old_name_starts_without_the_old_results() -> Result<()> {
     let lab = Lab::start()?;
-    lab.put_secret("results", "postgres://nobody:hunter2@127.0.0.1:1/none")?;
-    lab.apply(&lab.manifest("majors", &unique("raw.trades")))?;
-    let message = lab.until_condition("majors", "Ready", "False", "StoreUnavailable")?;
-    assert!(
-        message.contains("spec.results.postgres.secret") && !message.contains("hunter2"),
-        "{message}"
-    );
-    assert!(lab.deployments()?.is_empty());
+    let manifest = lab.manifest("majors", &unique("raw.trades"));
+    let revision = lab.live(&manifest)?;
+    let first = lab.get("majors")?.metadata.uid;
+    lab.delete("majors")?;
+    lab.wait_until_gone("majors")?;
+
+    // Settings and topic are the same, and so is the name of the revision; its rows belong to another object.
+    let uid = lab.apply(&manifest)?.metadata.uid.context("a uid")?;
+    assert_ne!(Some(&uid), first.as_ref());
+    let instance = lab.wait("an instance of its own", || {
+        let instances = lab.instances()?.into_values();
+        Ok(instances.into_iter().find(|instance| instance.pipeline == uid))
+    })?;
+    assert_eq!(instance.revision, revision);
+    lab.register(&instance)?;
+    lab.until_live("majors", &revision)?;
+    let owners = lab.database.query("SELECT count(DISTINCT pipeline) FROM assay.promotions WHERE generation = 1")?;
+    assert_eq!(owners, [["2".to_owned()]]);
     Ok(())
 }
 
 #[test]
-fn r8_a_missing_secret_is_named_and_a_changed_one_rolls_the_pods() -> Result<()> {
+fn r11_without_tables_processors_start_and_migrate_and_where_they_may_not_it_says_what_to_run() -> Result<()> {
     let lab = Lab::start()?;
-    let mut manifest = lab.manifest("majors", &unique("raw.trades"));
-    manifest["spec"]["results"]["redis"]["secret"]["name"] = json!("nowhere");
+    lab.database.execute("DROP SCHEMA assay CASCADE")?;
+    let mut manifest = lab.manifest("external", &unique("raw.trades"));
+    manifest["spec"]["results"]["postgres"]["migrations"] = json!("External");
     lab.apply(&manifest)?;
-    let message = lab.until_condition("majors", "Ready", "False", "SecretUnusable")?;
-    assert!(message.contains("Secret nowhere is missing"), "{message}");
-    lab.until_condition("majors", "Stalled", "True", "SecretUnusable")?;
-
-    let hash = || -> Result<Option<String>> {
+    lab.apply(&lab.manifest("auto", &unique("raw.trades")))?;
+    let message = lab.until_condition("external", "SchemaOutdated", "True", "Missing")?;
+    assert!(message.contains("assay migrate --print-sql"), "{message}");
+    let with_migration = |name: &str| -> Result<Option<bool>> {
         let deployments = lab.deployments()?;
-        let annotations = deployments
-            .first()
-            .and_then(|d| d.spec.as_ref()?.template.metadata.as_ref()?.annotations.clone());
-        Ok(annotations.and_then(|all| all.get("assay.dev/secrets").cloned()))
+        let ours = deployments.iter().find(|d| d.metadata.name.as_deref().is_some_and(|n| n.starts_with(name)));
+        Ok(ours.map(|d| d.spec.as_ref().is_some_and(|s| s.template.spec.as_ref().is_some_and(|p| p.init_containers.is_some()))))
     };
-    lab.put_secret("nowhere", "redis://127.0.0.1:1/")?;
-    let before = lab.wait("a Deployment", hash)?;
-    lab.put_secret("nowhere", "redis://127.0.0.1:2/")?;
-    // Secrets are re-read each minute.
-    assay_tests::wait::until(std::time::Duration::from_secs(120), "another hash on the pods", || {
-        Ok(hash()?.filter(|now| *now != before))
-    })?;
+    assert!(lab.wait("its Deployment", || with_migration("auto"))?);
+    assert!(!lab.wait("its Deployment", || with_migration("external"))?);
     Ok(())
 }

@@ -7,9 +7,15 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+mod crashes;
 mod deletion;
+mod figures;
 mod installation;
 mod lab;
+mod leases;
 mod lifecycle;
+mod outages;
 mod rollout;
+mod secrets;
+mod told;
 mod topics;
