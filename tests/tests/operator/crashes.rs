@@ -28,7 +28,9 @@ fn die_at(lab: &mut Lab, point: &str, provoke: impl FnOnce(&Lab) -> Result<()>) 
 fn ensure_made_once(lab: &Lab, topic: &str, revision: &str) -> Result<()> {
     assert_eq!(lab.instances()?.into_keys().collect::<Vec<_>>(), [revision]);
     assert_eq!(lab.deployments()?.len(), 1);
-    let promotions = lab.database.query("SELECT revision, generation FROM assay.promotions")?;
+    let promotions = lab
+        .database
+        .query("SELECT revision, generation FROM assay.promotions")?;
     assert_eq!(promotions, [[revision.to_owned(), "1".to_owned()]]);
     let finalizers = lab.get("majors")?.metadata.finalizers.unwrap_or_default();
     assert_eq!(finalizers, ["assay.dev/pipeline"]);

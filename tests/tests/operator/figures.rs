@@ -20,8 +20,13 @@ fn columns(lab: &Lab, name: &str) -> Result<std::collections::BTreeMap<String, S
         .map(|(i, _)| i)
         .collect();
     let ends = starts.iter().skip(1).copied().chain([usize::MAX]);
-    let cell = |text: &str, from: usize, to: usize| text.get(from..to.min(text.len())).unwrap_or_default().trim().to_owned();
-    Ok(starts.iter().zip(ends).map(|(&from, to)| (cell(head, from, to), cell(row, from, to))).collect())
+    let cell =
+        |text: &str, from: usize, to: usize| text.get(from..to.min(text.len())).unwrap_or_default().trim().to_owned();
+    Ok(starts
+        .iter()
+        .zip(ends)
+        .map(|(&from, to)| (cell(head, from, to), cell(row, from, to)))
+        .collect())
 }
 
 fn produce(topic: &str, partition: i32, records: usize) -> Result<()> {
@@ -48,13 +53,25 @@ fn lag_headroom_and_drain_are_columns_with_two_digits() -> Result<()> {
     })?;
     assert_eq!((row["PARTITIONS"].as_str(), row["READY"].as_str()), ("3", "False"));
     // Ten days of retention, and the oldest unread record is one day old.
-    assert_eq!((row["HEADROOM"].as_str(), row["DRAIN"].as_str(), &row["REVISION"]), ("8d", "never", &revision));
+    assert_eq!(
+        (row["HEADROOM"].as_str(), row["DRAIN"].as_str(), &row["REVISION"]),
+        ("8d", "never", &revision)
+    );
     let status = lab.get("majors")?.status.unwrap_or_default();
-    let worst: Vec<(i32, i64)> = status.lag.context("lag")?.worst.iter().map(|p| (p.partition, p.records)).collect();
+    let worst: Vec<(i32, i64)> = status
+        .lag
+        .context("lag")?
+        .worst
+        .iter()
+        .map(|p| (p.partition, p.records))
+        .collect();
     assert_eq!(worst, [(2, 100), (0, 20)]);
     let page = lab.operator()?.page("/metrics")?;
     let labels = format!("{{namespace=\"{}\",pipeline=\"majors\"}}", lab.namespace);
-    assert!(page.contains(&format!("assay_operator_lag_records{labels} 127\n")), "{page}");
+    assert!(
+        page.contains(&format!("assay_operator_lag_records{labels} 127\n")),
+        "{page}"
+    );
     Ok(())
 }
 
@@ -67,8 +84,12 @@ fn an_idle_topic_causes_no_write() -> Result<()> {
     let version = || -> Result<Option<String>> { Ok(lab.get("majors")?.metadata.resource_version) };
     let passes = || -> Result<u64> {
         let page = lab.operator()?.page("/metrics")?;
-        let counts = page.lines().filter_map(|line| line.strip_prefix("assay_operator_reconciles_total{"));
-        Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+        let counts = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("assay_operator_reconciles_total{"));
+        Ok(counts
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum())
     };
     let settled = |what: &str, more: u64| {
         let from = passes()?;
@@ -88,15 +109,19 @@ fn scale_is_obeyed_up_to_the_partitions_and_restarts_nothing() -> Result<()> {
     let revision = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
     let before = lab.config_maps()?[0].metadata.name.clone();
     lab.kubectl(&["scale", "sp/majors", "--replicas=9"])?;
-    lab.wait("three replicas", || Ok((lab.replicas(&revision)? == Some(3)).then_some(())))?;
+    lab.wait("three replicas", || {
+        Ok((lab.replicas(&revision)? == Some(3)).then_some(()))
+    })?;
     assert_eq!(lab.config_maps()?[0].metadata.name, before);
     assert_eq!(lab.instances()?.len(), 1);
 
-    let scale: Value = serde_json::from_str(&lab.kubectl(&["get", "sp", "majors", "--subresource=scale", "-o", "json"])?)?;
+    let scale: Value =
+        serde_json::from_str(&lab.kubectl(&["get", "sp", "majors", "--subresource=scale", "-o", "json"])?)?;
     assert_eq!(scale["spec"]["replicas"], json!(9), "the operator never writes spec");
     let selector = format!("assay.dev/pipeline=majors,assay.dev/revision={revision}");
     lab.wait("replicas of the subresource", || {
-        let scale: Value = serde_json::from_str(&lab.kubectl(&["get", "sp", "majors", "--subresource=scale", "-o", "json"])?)?;
+        let scale: Value =
+            serde_json::from_str(&lab.kubectl(&["get", "sp", "majors", "--subresource=scale", "-o", "json"])?)?;
         let status = &scale["status"];
         Ok((status["replicas"] == json!(3) && status["selector"] == json!(selector)).then_some(()))
     })

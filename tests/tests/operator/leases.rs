@@ -8,7 +8,15 @@ use crate::lab::Lab;
 
 fn holder(lab: &Lab) -> Result<String> {
     let own = &lab.installation.own_namespace;
-    let arguments = ["-n", own, "get", "lease", "assay-operator", "-o", "jsonpath={.spec.holderIdentity}"];
+    let arguments = [
+        "-n",
+        own,
+        "get",
+        "lease",
+        "assay-operator",
+        "-o",
+        "jsonpath={.spec.holderIdentity}",
+    ];
     lab.kubernetes.kubectl(&arguments)
 }
 
@@ -35,7 +43,9 @@ fn r10_of_two_operators_one_acts_and_hands_over_when_it_stops() -> Result<()> {
     wait_for_holder(&lab, &second)?;
     // The new one acts on what is there.
     lab.kubectl(&["delete", "deployment", &format!("majors-{revision}")])?;
-    lab.wait("the Deployment to be made again", || Ok(lab.replicas(&revision)?.map(drop)))?;
+    lab.wait("the Deployment to be made again", || {
+        Ok(lab.replicas(&revision)?.map(drop))
+    })?;
     Ok(())
 }
 

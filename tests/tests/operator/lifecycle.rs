@@ -101,7 +101,9 @@ fn r11_a_pipeline_created_anew_under_its_old_name_starts_without_the_old_results
     assert_eq!(instance.revision, revision);
     lab.register(&instance)?;
     lab.until_live("majors", &revision)?;
-    let owners = lab.database.query("SELECT count(DISTINCT pipeline) FROM assay.promotions WHERE generation = 1")?;
+    let owners = lab
+        .database
+        .query("SELECT count(DISTINCT pipeline) FROM assay.promotions WHERE generation = 1")?;
     assert_eq!(owners, [["2".to_owned()]]);
     Ok(())
 }
@@ -118,8 +120,14 @@ fn r11_without_tables_processors_start_and_migrate_and_where_they_may_not_it_say
     assert!(message.contains("assay migrate --print-sql"), "{message}");
     let with_migration = |name: &str| -> Result<Option<bool>> {
         let deployments = lab.deployments()?;
-        let ours = deployments.iter().find(|d| d.metadata.name.as_deref().is_some_and(|n| n.starts_with(name)));
-        Ok(ours.map(|d| d.spec.as_ref().is_some_and(|s| s.template.spec.as_ref().is_some_and(|p| p.init_containers.is_some()))))
+        let ours = deployments
+            .iter()
+            .find(|d| d.metadata.name.as_deref().is_some_and(|n| n.starts_with(name)));
+        Ok(ours.map(|d| {
+            d.spec
+                .as_ref()
+                .is_some_and(|s| s.template.spec.as_ref().is_some_and(|p| p.init_containers.is_some()))
+        }))
     };
     assert!(lab.wait("its Deployment", || with_migration("auto"))?);
     assert!(!lab.wait("its Deployment", || with_migration("external"))?);

@@ -80,7 +80,11 @@ fn r9_a_database_that_is_away_while_settings_change_holds_what_runs_and_keeps_th
     lab.until_condition("majors", "Ready", "False", "StoreUnavailable")?;
     assert_eq!((lab.replicas(&first)?, lab.instances()?.len()), (Some(1), 1));
     let status = lab.get("majors")?.status.unwrap_or_default();
-    assert_eq!(status.live_revision.as_ref(), Some(&first), "a column must not empty itself");
+    assert_eq!(
+        status.live_revision.as_ref(),
+        Some(&first),
+        "a column must not empty itself"
+    );
     proxy.pass();
     let second = lab.instance_beside(&[&first])?;
     lab.register(&second)?;

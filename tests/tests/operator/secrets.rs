@@ -9,7 +9,9 @@ use crate::lab::Lab;
 /// The hash on the pods that stands for the versions of all Secrets.
 fn hash_on_pods(lab: &Lab) -> Result<Option<String>> {
     let deployments = lab.deployments()?;
-    let template = deployments.first().and_then(|d| d.spec.as_ref()?.template.metadata.clone());
+    let template = deployments
+        .first()
+        .and_then(|d| d.spec.as_ref()?.template.metadata.clone());
     Ok(template.and_then(|metadata| metadata.annotations?.remove("assay.dev/secrets")))
 }
 
@@ -79,7 +81,10 @@ fn r8_no_secret_is_in_any_object_log_event_status_or_metric() -> Result<()> {
     }
 
     for (place, text) in everything_shown(&lab)? {
-        assert!(!text.is_empty(), "nothing in {place}: the test looks at the wrong place");
+        assert!(
+            !text.is_empty(),
+            "nothing in {place}: the test looks at the wrong place"
+        );
         assert!(!text.contains("hunter2"), "{place} shows a Secret");
     }
     Ok(())
@@ -88,10 +93,15 @@ fn r8_no_secret_is_in_any_object_log_event_status_or_metric() -> Result<()> {
 /// Everything that the operator writes somewhere, by place.
 fn everything_shown(lab: &Lab) -> Result<Vec<(&'static str, String)>> {
     let own = lab.installation.own_namespace.as_str();
-    let objects = "strategypipelines,configmaps,deployments,replicasets,services,networkpolicies,poddisruptionbudgets,events";
+    let objects =
+        "strategypipelines,configmaps,deployments,replicasets,services,networkpolicies,poddisruptionbudgets,events";
     Ok(vec![
         ("objects", lab.kubectl(&["get", objects, "-o", "yaml"])?),
-        ("own namespace", lab.kubernetes.kubectl(&["-n", own, "get", "configmaps,events,leases", "-o", "yaml"])?),
+        (
+            "own namespace",
+            lab.kubernetes
+                .kubectl(&["-n", own, "get", "configmaps,events,leases", "-o", "yaml"])?,
+        ),
         ("logs", lab.installation.logs()?),
         ("metrics", lab.operator()?.page("/metrics")?),
         ("explain", lab.assay(&["explain", "majors"])?),

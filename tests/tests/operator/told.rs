@@ -35,7 +35,9 @@ fn r1_an_event_is_filed_again_only_when_its_message_changes() -> Result<()> {
     lab.put_secret("results", "not a url")?;
     lab.apply(&lab.manifest("majors", &unique("raw.trades")))?;
     let notes = |what: &str, count| {
-        lab.wait(what, || Ok(Some(lab.events("StoreUnavailable")?).filter(|notes| notes.len() >= count)))
+        lab.wait(what, || {
+            Ok(Some(lab.events("StoreUnavailable")?).filter(|notes| notes.len() >= count))
+        })
     };
     let first = notes("an event", 1)?;
     assert!(first[0].contains("spec.results.postgres.secret"), "{first:?}");
@@ -75,7 +77,13 @@ fn undecodable(lab: &Lab, name: &str) -> Value {
 }
 
 fn ready_reason(lab: &Lab, name: &str) -> Result<String> {
-    lab.kubectl(&["get", "sp", name, "-o", "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}"])
+    lab.kubectl(&[
+        "get",
+        "sp",
+        name,
+        "-o",
+        "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}",
+    ])
 }
 
 fn apply_text(lab: &Lab, manifest: &Value) -> Result<()> {
@@ -133,7 +141,10 @@ fn r2_failures_in_a_row_pause_longer_and_longer() -> Result<()> {
     lab.kubectl(&["patch", "role", &role, "--type=json", "-p", &rules.to_string()])?;
     lab.apply(&lab.manifest("majors", &unique("raw.trades")))?;
     let message = lab.until_condition("majors", "Ready", "False", "ApplyFailed")?;
-    assert!(message.contains("Deployment majors-") && message.contains("check the operator's role"), "{message}");
+    assert!(
+        message.contains("Deployment majors-") && message.contains("check the operator's role"),
+        "{message}"
+    );
     lab.operator()?.wait_for_log("\"failures\":4,\"pause_s\":16")?;
     assert!(!lab.events("WriteRefused")?.is_empty());
     Ok(())
