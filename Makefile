@@ -20,6 +20,11 @@ help: ## List what can be made
 install: ## Install what the lab and the tests need (Debian packages, Kafka's jars)
 	@deploy/local/install > /dev/null
 
+.PHONY: demo
+demo: ## See the whole in one process: recorded and synthetic trades, probabilities, outcomes
+	@deploy/local/install build
+	cargo run --quiet --bin assay -- demo
+
 .PHONY: build
 build: install ## Build everything that the tests run, crash points included
 	cargo build --workspace --bins --tests

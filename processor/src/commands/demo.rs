@@ -6,19 +6,35 @@ use std::sync::Arc;
 use assay_crds::load_pipeline;
 
 use crate::demo::{DemoError, Screen, Stage, StrategyFigures, read_figures, run_stage};
-use crate::feed::input::{Input, ReadingProgress, open_embedded};
+use crate::feed::input::{Input, ReadingArgs, ReadingProgress, open_embedded};
 use crate::feed::pace::Speed;
 use crate::feed::synthetic::{Model, Synthetic};
 use crate::stores::{ResultStore, SqliteStore};
 
-/// Ten minutes of Bitcoin and Ether as Binance printed them; licence and source stand beside the file.
-const RECORDED: &[u8] = include_bytes!("../../../tests/fixtures/trades/binance_spot_btc_eth_20240808.csv.gz");
-/// Windows short enough for ten minutes.
+/// A recording inside the program; licences and sources stand beside the files.
+struct Recording {
+    title: &'static str,
+    bytes: &'static [u8],
+    /// Seconds of the recording that pass in one.
+    speed: f64,
+}
+
+const RECORDINGS: [Recording; 2] = [
+    Recording {
+        title: "An hour of BTC-USD as Coinbase printed it, in fifteen seconds, two-minute windows:",
+        bytes: include_bytes!("../../../tests/fixtures/trades/coinbase_btcusd_20230905_original.csv"),
+        speed: 240.0,
+    },
+    Recording {
+        title: "Eleven minutes of BTCUSDT and ETHUSDT as Binance printed them, in ten seconds:",
+        bytes: include_bytes!("../../../tests/fixtures/trades/binance_spot_btc_eth_20240808.csv.gz"),
+        speed: 65.0,
+    },
+];
+/// Windows short enough for an hour.
 const RECORDED_PIPELINE: &str = include_str!("../../../deploy/samples/demo.yaml");
 /// The defaults, for a week.
 const SYNTHETIC_PIPELINE: &str = include_str!("../../../deploy/samples/majors.yaml");
-/// The recorded minutes pass in a quarter of one.
-const RECORDED_SPEED: f64 = 40.0;
 /// Seven days.
 const SYNTHETIC_SECONDS: u32 = 7 * 86_400;
 /// Mean trades per second and symbol of the synthetic days.
@@ -44,23 +60,21 @@ pub async fn demo(args: &DemoArgs) -> Result<(), DemoError> {
     let mut screen = Screen::default();
     let say = |screen: &Screen, line: &str| screen.say(line).map_err(DemoError::Screen);
 
+    for (recording, instance) in RECORDINGS.iter().zip(1..) {
+        say(&screen, recording.title)?;
+        let revision = run_stage(recorded(recording, instance)?, &store, &mut screen).await?;
+        tell(&screen, &results, &revision).await?;
+    }
     say(
         &screen,
-        "Ten recorded minutes of BTCUSDT and ETHUSDT, forty times as fast, two-minute windows:",
-    )?;
-    let revision = run_stage(recorded()?, &store, &mut screen).await?;
-    tell(&screen, &results, &revision).await?;
-
-    say(
-        &screen,
-        "\nSeven synthetic days: WALK cannot be foreseen, REVERSION can, half-hour windows:",
+        "Seven synthetic days: WALK cannot be foreseen, REVERSION can, half-hour windows:",
     )?;
     let revision = run_stage(synthetic()?, &store, &mut screen).await?;
     tell(&screen, &results, &revision).await?;
 
     say(
         &screen,
-        "\nEach probability is the share of comparable past cases. Skill above 0 beats the base rate.",
+        "Each probability is the share of comparable past cases. Skill above 0 beats the base rate.",
     )?;
     say(
         &screen,
@@ -85,11 +99,17 @@ fn make_folder(args: &DemoArgs) -> Result<PathBuf, DemoError> {
     Ok(folder)
 }
 
-fn recorded() -> Result<Stage, DemoError> {
+fn recorded(recording: &Recording, instance: u32) -> Result<Stage, DemoError> {
+    let reading = ReadingArgs {
+        format: None,
+        venue: "binance".to_owned(),
+        tick_interval: Some(1),
+    };
     Ok(Stage {
         pipeline: load_pipeline(RECORDED_PIPELINE)?,
-        input: open_embedded("recorded trades", RECORDED, "binance", Some(1)),
-        speed: Speed::Times(RECORDED_SPEED),
+        instance,
+        input: open_embedded(&reading, "recorded trades", recording.bytes)?,
+        speed: Speed::Times(recording.speed),
     })
 }
 
@@ -111,15 +131,22 @@ fn synthetic() -> Result<Stage, DemoError> {
     };
     Ok(Stage {
         pipeline: load_pipeline(SYNTHETIC_PIPELINE)?,
+        instance: 1,
         input,
         speed: Speed::Full,
     })
 }
 
 async fn tell(screen: &Screen, results: &Path, revision: &str) -> Result<(), DemoError> {
-    screen.say(StrategyFigures::HEADER).map_err(DemoError::Screen)?;
-    for figures in read_figures(results, revision).await? {
+    let all = read_figures(results, revision).await?;
+    let header = if all.is_empty() {
+        "No forecast yet: a symbol's volatility is known after eleven minutes."
+    } else {
+        StrategyFigures::HEADER
+    };
+    screen.say(header).map_err(DemoError::Screen)?;
+    for figures in all {
         screen.say(&figures.to_string()).map_err(DemoError::Screen)?;
     }
-    Ok(())
+    screen.say("").map_err(DemoError::Screen)
 }

@@ -39,6 +39,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub struct Stage {
     /// Whose settings.
     pub pipeline: StrategyPipeline,
+    /// Ordinal of the revision's instance: every stage has a log of its own, and so needs one of its own.
+    pub instance: u32,
     /// The trades.
     pub input: Input,
     /// How fast recorded time passes.
@@ -63,7 +65,7 @@ pub async fn run_stage(stage: Stage, results: &Arc<dyn ResultStore>, screen: &mu
     let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1)?;
     let source = &stage.pipeline.spec.source;
     cluster.create_topic(&source.topic, source.partitions, 1)?;
-    let config = configure(&stage.pipeline, cluster.bootstrap_servers())?;
+    let config = configure(&stage, cluster.bootstrap_servers())?;
     let reader = Reader::start(config, Arc::clone(results));
     reader.wait_for_registration().await?;
     let sink = block_in_place(|| KafkaSink::connect(&cluster.bootstrap_servers(), &source.topic, &[]))?;
@@ -73,19 +75,19 @@ pub async fn run_stage(stage: Stage, results: &Arc<dyn ResultStore>, screen: &mu
     reader.finish().await
 }
 
-fn configure(pipeline: &StrategyPipeline, bootstrap_servers: String) -> Result<RunConfig, DemoError> {
+fn configure(stage: &Stage, bootstrap_servers: String) -> Result<RunConfig, DemoError> {
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let args = RunArgs {
         pipeline: PathBuf::new(),
         revision: None,
-        instance: 1,
+        instance: stage.instance,
         admin: nowhere,
         workers: 1,
         snapshot_bytes: 64 * 1024 * 1024,
         drain_budget: Duration::from_secs(10),
         patience: Duration::from_secs(30),
     };
-    let mut config = standalone(pipeline, &args)?;
+    let mut config = standalone(&stage.pipeline, &args)?;
     config.kafka.bootstrap_servers = bootstrap_servers;
     config.admin = None;
     Ok(config)

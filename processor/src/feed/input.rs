@@ -142,7 +142,7 @@ pub fn open_files(args: &ReadingArgs, paths: &[PathBuf]) -> Result<Input, FeedEr
     let mut files: Vec<Records> = Vec::new();
     for path in paths {
         let (reader, length) = open(path, Arc::clone(&progress.read))?;
-        let (records, format) = read_file(args, path, reader)?;
+        let (records, format) = read_file(args, &path.display().to_string(), reader)?;
         progress.total += length;
         dense_ids &= format.has_dense_ids();
         files.push(records);
@@ -155,38 +155,39 @@ pub fn open_files(args: &ReadingArgs, paths: &[PathBuf]) -> Result<Input, FeedEr
     })
 }
 
-/// Recorded CSV, gzipped, that is part of the program.
-#[must_use]
-pub fn open_embedded(name: &str, gzipped_csv: &'static [u8], venue: &str, tick_interval: Option<u32>) -> Input {
-    let reader = BufReader::new(MultiGzDecoder::new(gzipped_csv));
-    let records = with_ticks(
-        reading::recorded_csv(name, Box::new(reader), venue),
-        interval_us(tick_interval),
-    );
-    Input {
-        records,
-        dense_ids: true,
+/// Opens a file that is part of the program.
+///
+/// # Errors
+/// Its format cannot be told.
+pub fn open_embedded(args: &ReadingArgs, name: &str, bytes: &'static [u8]) -> Result<Input, FeedError> {
+    let reader = unpacked(bytes).map_err(|source| FeedError::Io {
+        path: name.to_owned(),
+        source,
+    })?;
+    let (records, format) = read_file(args, name, reader)?;
+    Ok(Input {
+        records: with_ticks(records, interval_us(args.tick_interval)),
+        dense_ids: format.has_dense_ids(),
         progress: ReadingProgress::default(),
-    }
+    })
 }
 
 fn read_file(
     args: &ReadingArgs,
-    path: &Path,
+    name: &str,
     mut reader: Box<dyn BufRead + Send>,
 ) -> Result<(Records, Format), FeedError> {
-    let name = path.display().to_string();
     let format = match args.format {
         Some(format) => format,
-        None => tell_format(&mut reader, &name)?,
+        None => tell_format(&mut reader, name)?,
     };
     let records = match format {
-        Format::Csv => reading::recorded_csv(&name, reader, &args.venue),
-        Format::CoinbaseCsv => reading::coinbase_csv(&name, reader),
-        Format::Json => reading::canonical_lines(&name, reader),
-        Format::Binance => reading::venue_messages(&name, reader, Box::new(venues::Binance::default())),
-        Format::Coinbase => reading::venue_messages(&name, reader, Box::new(venues::Coinbase)),
-        Format::Kraken => reading::venue_messages(&name, reader, Box::new(venues::Kraken::default())),
+        Format::Csv => reading::recorded_csv(name, reader, &args.venue),
+        Format::CoinbaseCsv => reading::coinbase_csv(name, reader),
+        Format::Json => reading::canonical_lines(name, reader),
+        Format::Binance => reading::venue_messages(name, reader, Box::new(venues::Binance::default())),
+        Format::Coinbase => reading::venue_messages(name, reader, Box::new(venues::Coinbase)),
+        Format::Kraken => reading::venue_messages(name, reader, Box::new(venues::Kraken::default())),
     };
     Ok((
         if format.tells_gaps() {
@@ -229,15 +230,15 @@ fn open(path: &Path, read: Arc<AtomicU64>) -> Result<(Box<dyn BufRead + Send>, u
     };
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
-    let mut reader = BufReader::with_capacity(1 << 16, Counted { file, read });
-    let zipped = reader.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
-    if zipped {
-        return Ok((
-            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader))),
-            length,
-        ));
+    let reader = BufReader::with_capacity(1 << 16, Counted { file, read });
+    Ok((unpacked(reader).map_err(failed)?, length))
+}
+
+fn unpacked(mut reader: impl BufRead + Send + 'static) -> std::io::Result<Box<dyn BufRead + Send>> {
+    if reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader))));
     }
-    Ok((Box::new(reader), length))
+    Ok(Box::new(reader))
 }
 
 struct Counted {

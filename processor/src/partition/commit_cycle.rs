@@ -64,7 +64,10 @@ impl CommitCycle {
         } else {
             vec![advances]
         };
-        Self { statements, ..Self::check(Vec::new()) }
+        Self {
+            statements,
+            ..Self::check(Vec::new())
+        }
     }
 
     /// Compares partitions at rest with progress; a verdict is given only where they differ.
@@ -329,7 +332,10 @@ mod tests {
     }
 
     fn resting(partition: i32, committed: i64) -> Resting {
-        Resting { fence: fence(partition, 1), committed }
+        Resting {
+            fence: fence(partition, 1),
+            committed,
+        }
     }
 
     #[test]
@@ -345,6 +351,9 @@ mod tests {
         let mut cycle = CommitCycle::check(vec![resting(0, 20), resting(1, 20), resting(2, 20)]);
         cycle.progress_read(&[progress(0, 1, 5), progress(1, 2, 20)]);
         let missing = Verdict::Stopped(Stop::ProgressMissing);
-        assert_eq!(verdicts(cycle), [(0, Verdict::Restart), (1, Verdict::Fenced), (2, missing)]);
+        assert_eq!(
+            verdicts(cycle),
+            [(0, Verdict::Restart), (1, Verdict::Fenced), (2, missing)]
+        );
     }
 }
