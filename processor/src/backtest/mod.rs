@@ -20,6 +20,7 @@ pub use tally::Tally;
 
 use crate::feed::route::{Routed, route};
 use crate::feed::{FeedError, FeedRecord};
+use crate::latest::Publish;
 use crate::partition::{CommitCycle, CycleStep, LogBounds, Partition, RawRecord, Stop, Verdict, recover};
 use crate::settings::{engine_settings, standalone_instance};
 use crate::stores::{Registration, ResultStore, StartOffsets, StoreError};
@@ -114,6 +115,12 @@ impl<S: ResultStore> Backtest<S> {
             self.commit().await?;
         }
         Ok(())
+    }
+
+    /// What a processor at this place of the log would have published.
+    pub fn everything(&mut self) -> Vec<Publish> {
+        let lanes = self.partitions.iter_mut();
+        lanes.filter_map(|lane| lane.partition.everything()).collect()
     }
 
     /// Commits what is left.

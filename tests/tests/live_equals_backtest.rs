@@ -1,0 +1,122 @@
+//! Recorded trades through a real Kafka, shared by processors that come and go, leave the rows and the projection that a
+//! backtest of the same files makes without any server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use assay_crds::{StrategyPipeline, load_pipeline};
+use assay_processor::backtest::Backtest;
+use assay_processor::feed::input::{ReadingArgs, open_files};
+use assay_processor::latest::{LatestState as _, MemoryLatest, RedisLatest, RedisOptions};
+use assay_processor::settings::standalone_instance;
+use assay_processor::stores::{PostgresOptions, PostgresStore, ResultStore as _, SqliteStore};
+use assay_tests::pipeline::{Endpoints, Options, Pipeline, ensure_equal};
+use assay_tests::processor::binary;
+use assay_tests::scratch::Scratch;
+use assay_tests::{Kafka, Postgres, Process, Redis};
+
+const PARTITIONS: i32 = 6;
+const FEED_LIMIT: Duration = Duration::from_mins(2);
+/// In order of time: an hour, eleven minutes and three minutes, each a year after the one before.
+const FILES: [&str; 3] = [
+    "coinbase_btcusd_20230905_original.csv",
+    "binance_spot_btc_eth_20240808.csv.gz",
+    "binance_spot_btc_eth_sol_20250325.csv.gz",
+];
+
+/// The canonical text of all rows and of all values.
+struct Results {
+    rows: String,
+    latest: String,
+}
+
+#[test]
+fn three_processors_that_rebalance_leave_what_a_backtest_of_the_files_makes() -> Result<()> {
+    let pipeline = Pipeline::create(Kafka::shared()?, PARTITIONS)?;
+    let stores = Endpoints::direct(Postgres::shared()?.create_database()?, Arc::new(Redis::start()?));
+    pipeline.register(&stores)?;
+    run_live(&pipeline, &stores)?;
+    let manifest = load_pipeline(&std::fs::read_to_string(pipeline.manifest())?)?;
+    let scratch = Scratch::new("backtest")?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let live = runtime.block_on(results_of(&manifest, &stores))?;
+    let backtest = runtime.block_on(backtest(&manifest, scratch.path()))?;
+    ensure!(live.rows.contains("HIT"), "no forecast was judged:\n{}", live.rows);
+    ensure_equal(&live.rows, &backtest.rows)?;
+    ensure_equal(&live.latest, &backtest.latest)
+}
+
+/// One processor, then three, then two of which one is new: partitions change hands while trades come in.
+fn run_live(pipeline: &Pipeline<&'static Kafka>, stores: &Endpoints) -> Result<()> {
+    let scratch = Scratch::new("feed")?;
+    let first = pipeline.start(stores, &Options::default())?;
+    let mut feed = feed(pipeline, FILES[0], "300", scratch.path())?;
+    let second = pipeline.start(stores, &Options::default())?;
+    let third = pipeline.start(stores, &Options::default())?;
+    finish(&mut feed)?;
+    let mut feed = self::feed(pipeline, FILES[1], "60", scratch.path())?;
+    pipeline.shut_down(first)?;
+    let mut fourth = pipeline.start(stores, &Options::default())?;
+    pipeline.shut_down(second)?;
+    finish(&mut feed)?;
+    finish(&mut self::feed(pipeline, FILES[2], "full", scratch.path())?)?;
+    pipeline.wait_until_caught_up(stores, || fourth.process().ensure_running())?;
+    pipeline.shut_down(third)?;
+    pipeline.shut_down(fourth)
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trades").join(name)
+}
+
+fn feed(pipeline: &Pipeline<&'static Kafka>, file: &str, speed: &str, logs: &Path) -> Result<Process> {
+    let mut command = Command::new(binary()?);
+    command.arg("feed").arg(fixture(file)).args(["--speed", speed]);
+    command.args(["--topic", pipeline.topic(), "--brokers", &Kafka::shared()?.bootstrap()]);
+    Process::spawn("feed", command, &logs.join(format!("{file}.log")))
+}
+
+fn finish(feed: &mut Process) -> Result<()> {
+    let status = feed.wait(FEED_LIMIT)?;
+    ensure!(status.success(), "{}", feed.log_tail());
+    Ok(())
+}
+
+async fn results_of(manifest: &StrategyPipeline, stores: &Endpoints) -> Result<Results> {
+    let instance = standalone_instance(manifest, 1)?;
+    let postgres = PostgresStore::new(&PostgresOptions::new(stores.database.url(), "assay"))?;
+    let redis = RedisLatest::new(&RedisOptions {
+        url: stores.redis.url(),
+        key_prefix: manifest.spec.results.redis.key_prefix.clone(),
+        pipeline: instance.pipeline.clone(),
+    })?;
+    Ok(Results {
+        rows: postgres.dump(&instance.pipeline, &instance.revision).await?,
+        latest: redis.dump(&instance.revision).await?,
+    })
+}
+
+async fn backtest(manifest: &StrategyPipeline, folder: &Path) -> Result<Results> {
+    let instance = standalone_instance(manifest, 1)?;
+    let reading = ReadingArgs {
+        format: None,
+        venue: "binance".into(),
+        tick_interval: None,
+    };
+    let file = folder.join("results.sqlite");
+    let mut run = Backtest::start(manifest, SqliteStore::open(&file).await?, 0).await?;
+    for record in open_files(&reading, &FILES.map(fixture))?.records {
+        run.apply(&record?).await?;
+    }
+    let latest = MemoryLatest::default();
+    latest.publish(&instance.revision, &run.everything()).await?;
+    run.finish().await?;
+    let store = SqliteStore::open(&file).await?;
+    Ok(Results {
+        rows: store.dump(&instance.pipeline, &instance.revision).await?,
+        latest: latest.dump(&instance.revision).await?,
+    })
+}
