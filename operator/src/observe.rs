@@ -11,7 +11,7 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeV
 use tokio::sync::mpsc;
 
 /// An event of equal reason and message about one object is filed again only after this.
-const RE_FILE_AFTER: Duration = Duration::from_secs(3600);
+const RE_FILE_AFTER: Duration = Duration::from_hours(1);
 const QUEUE: usize = 1024;
 
 /// How a pass ended.

@@ -74,12 +74,15 @@ struct Content {
     data: BTreeMap<String, Vec<u8>>,
 }
 
+type Read = (Instant, Arc<Content>);
+
 /// Secrets read lately.
 pub struct Secrets {
     client: Client,
     /// How long what was read is believed.
     age: Duration,
-    read: Mutex<HashMap<(String, String), (Instant, Arc<Content>)>>,
+    /// By namespace and name, with the time of reading.
+    read: Mutex<HashMap<(String, String), Read>>,
 }
 
 /// What the Secrets of one pipeline hold.
@@ -225,11 +228,10 @@ impl Reader<'_> {
     }
 
     fn digest(&self) -> String {
-        let text: String = self
-            .versions
-            .iter()
-            .map(|(name, version)| format!("{name}={version};"))
-            .collect();
-        blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+        let mut hasher = blake3::Hasher::new();
+        for part in self.versions.iter().flat_map(|(name, version)| [name, version]) {
+            hasher.update(part.as_bytes()).update(b"\n");
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
     }
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use crate::secrets::Credential;
 
 const CALL_LIMIT: Duration = Duration::from_secs(8);
-const IDLE_LIMIT: Duration = Duration::from_secs(180);
+const IDLE_LIMIT: Duration = Duration::from_mins(3);
 /// Results that a score is taken over, newest first: bounds the query whatever the table holds.
 const SCORED_RESULTS: i64 = 10_000;
 
@@ -113,7 +113,7 @@ impl StorePool {
         let pool = PgPoolOptions::new()
             .max_connections(2)
             .acquire_timeout(CALL_LIMIT)
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(options);
         pools.insert(digest, (pool.clone(), now));
         Ok(Store { pool })

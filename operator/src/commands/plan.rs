@@ -170,7 +170,7 @@ fn revision_story(found: &Found, judgement: &Judgement, rollout: &crate::rollout
             || "a replay of unknown length".to_owned(),
             |n| format!("a replay of {n} records"),
         );
-        let from = live.map_or_else(|| "none".to_owned(), |live| live);
+        let from = live.unwrap_or_else(|| "none".to_owned());
         let verb = if rollout.is_new { "start" } else { "resume" };
         let _ = writeln!(
             text,

@@ -72,13 +72,13 @@ fn annotations(wish: Wish, status: &StrategyPipelineStatus, named: Option<&str>)
     })
 }
 
-fn known(status: &StrategyPipelineStatus, named: &str) -> anyhow::Result<String> {
-    named.parse::<RevisionId>()?;
+fn known(status: &StrategyPipelineStatus, wanted: &str) -> anyhow::Result<String> {
+    wanted.parse::<RevisionId>()?;
     let names: Vec<&str> = status.revisions.iter().map(|revision| revision.name.as_str()).collect();
-    if names.contains(&named) {
-        return Ok(named.to_owned());
+    if names.contains(&wanted) {
+        return Ok(wanted.to_owned());
     }
-    bail!("there is no revision {named}; known: {}", names.join(", "))
+    bail!("there is no revision {wanted}; known: {}", names.join(", "))
 }
 
 /// The revision that is meant where none is named.

@@ -8,7 +8,7 @@ use super::config::Connection;
 use super::handle::{KafkaError, KafkaHandle};
 
 /// A handle that nobody asked for this long is closed.
-pub const IDLE_LIMIT: Duration = Duration::from_secs(180);
+pub const IDLE_LIMIT: Duration = Duration::from_mins(3);
 
 /// The handles.
 #[derive(Default)]

@@ -31,12 +31,12 @@ use crate::rollout::RolloutState;
 use crate::scaling::{self, Rates, Sample};
 
 /// How long one pass may take.
-const PASS_LIMIT: Duration = Duration::from_secs(60);
+const PASS_LIMIT: Duration = Duration::from_mins(1);
 /// When one that waits for something is looked at again.
 const SOON: Duration = Duration::from_secs(2);
 const FIRST_HELD_PAUSE: Duration = Duration::from_millis(300);
 const LONGEST_HELD_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 /// Figures in status move at most this often.
 const FIGURES_EVERY: Duration = Duration::from_secs(30);
 

@@ -133,7 +133,7 @@ impl Operator {
 
     /// Waits until it ends by itself; gives whether with success.
     pub fn wait_for_end(&mut self) -> Result<bool> {
-        Ok(self.process.wait(Duration::from_secs(60))?.success())
+        Ok(self.process.wait(Duration::from_mins(1))?.success())
     }
 
     pub fn wait_for_log(&self, text: &str) -> Result<()> {

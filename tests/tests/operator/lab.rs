@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use crate::installation::{Installation, Operator, Rights};
 
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module.
@@ -327,9 +327,12 @@ impl Lab {
         Ok(found(&pipeline).map(|condition| condition.2).unwrap_or_default())
     }
 
-    /// Waits for anything.
+    /// Waits for anything; a failure shows every status.
     pub fn wait<T>(&self, what: &str, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        assay_tests::wait::until(LIMIT, what, probe)
+        assay_tests::wait::until(LIMIT, what, probe).with_context(|| {
+            self.kubectl(&["get", "sp", "-o", "jsonpath={.items[*].status}"])
+                .unwrap_or_default()
+        })
     }
 }
 
@@ -360,10 +363,12 @@ fn install_crd(kubernetes: &Kubernetes) -> Result<()> {
     );
     let install = || {
         let applied = kubernetes.kubectl(&["apply", "--server-side", "-f", path]);
-        let ready = applied.and_then(|_| {
-            kubernetes.kubectl(&["wait", "--for=condition=Established", "crd/strategypipelines.assay.dev"])
+        let served = applied.and_then(|_| {
+            assay_tests::wait::until_ok(LIMIT, "the new resource", || {
+                kubernetes.kubectl(&["get", "strategypipelines", "--all-namespaces"])
+            })
         });
-        ready.map(drop).map_err(|error| format!("{error:#}"))
+        served.map(drop).map_err(|error| format!("{error:#}"))
     };
     INSTALLED
         .get_or_init(install)

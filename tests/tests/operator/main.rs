@@ -15,6 +15,8 @@ mod lab;
 mod leases;
 mod lifecycle;
 mod outages;
+mod pods;
+mod processors;
 mod rollout;
 mod secrets;
 mod told;

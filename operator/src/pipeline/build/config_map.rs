@@ -68,6 +68,9 @@ fn what_processors_read(spec: &StrategyPipelineSpec, settings: SettingsSpec) -> 
 }
 
 fn digest(data: &BTreeMap<String, String>) -> String {
-    let text: String = data.iter().map(|(key, value)| format!("{key}\n{value}\n")).collect();
-    blake3::hash(text.as_bytes()).to_hex()[..HASH_DIGITS].to_owned()
+    let mut hasher = blake3::Hasher::new();
+    for part in data.iter().flat_map(|(key, value)| [key, value]) {
+        hasher.update(part.as_bytes()).update(b"\n");
+    }
+    hasher.finalize().to_hex()[..HASH_DIGITS].to_owned()
 }

@@ -193,28 +193,26 @@ fn container_security() -> SecurityContext {
     }
 }
 
-fn quantities(pairs: &[(&str, &str)]) -> Option<BTreeMap<String, Quantity>> {
-    Some(
-        pairs
-            .iter()
-            .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned())))
-            .collect(),
-    )
+fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    pairs
+        .iter()
+        .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned())))
+        .collect()
 }
 
 /// No CPU limit: throttling would only add lag.
 fn default_resources() -> ResourceRequirements {
     ResourceRequirements {
-        requests: quantities(&[("cpu", "250m"), ("memory", "128Mi")]),
-        limits: quantities(&[("memory", "512Mi")]),
+        requests: Some(quantities(&[("cpu", "250m"), ("memory", "128Mi")])),
+        limits: Some(quantities(&[("memory", "512Mi")])),
         claims: None,
     }
 }
 
 fn migrate_resources() -> ResourceRequirements {
     ResourceRequirements {
-        requests: quantities(&[("cpu", "10m"), ("memory", "32Mi")]),
-        limits: quantities(&[("memory", "128Mi")]),
+        requests: Some(quantities(&[("cpu", "10m"), ("memory", "32Mi")])),
+        limits: Some(quantities(&[("memory", "128Mi")])),
         claims: None,
     }
 }

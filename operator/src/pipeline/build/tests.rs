@@ -88,7 +88,7 @@ fn scaling_and_rollout_do_not_touch_the_config_map() {
 fn another_commit_interval_gets_another_config_map() {
     let before = built(FULL, |_| ());
     let after = built(FULL, |pipeline| {
-        pipeline.spec.processor.commit.interval = "250ms".into()
+        pipeline.spec.processor.commit.interval = "250ms".into();
     });
     assert_ne!(config_map_name(&before), config_map_name(&after));
 }
@@ -103,7 +103,7 @@ fn no_object_shows_what_a_secret_holds() {
 #[test]
 fn external_migrations_bring_no_init_container() {
     let resources = built(FULL, |p| {
-        p.spec.results.postgres.migrations = assay_crds::spec::Migrations::External
+        p.spec.results.postgres.migrations = assay_crds::spec::Migrations::External;
     });
     let pod = resources.deployments[0]
         .spec

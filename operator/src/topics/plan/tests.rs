@@ -13,13 +13,13 @@ fn wish() -> TopicWish {
     }
 }
 
-fn found(partitions: i32, replication_factor: i32, retention: &str) -> Result<Option<TopicFound>, KafkaError> {
+fn topic(partitions: i32, replication_factor: i32, retention: &str) -> TopicFound {
     let settings = [
         ("retention.ms", retention),
         ("cleanup.policy", "delete"),
         ("segment.ms", "7"),
     ];
-    Ok(Some(TopicFound {
+    TopicFound {
         description: TopicDescription {
             id: "abc".into(),
             partitions,
@@ -29,7 +29,7 @@ fn found(partitions: i32, replication_factor: i32, retention: &str) -> Result<Op
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect()),
-    }))
+    }
 }
 
 fn shares() -> Standing {
@@ -38,7 +38,7 @@ fn shares() -> Standing {
 
 #[test]
 fn a_topic_as_wanted_is_ready_and_left_alone() {
-    let plan = plan(&wish(), &Standing::Owner, &found(12, 3, "1000"));
+    let plan = plan(&wish(), &Standing::Owner, &Ok(Some(topic(12, 3, "1000"))));
     assert_eq!(
         (plan.state, plan.action, plan.message.as_str()),
         (TopicState::Ready, None, "")
@@ -64,9 +64,9 @@ fn a_missing_topic_is_created_by_its_owner_only() {
 }
 
 #[rstest]
-#[case(found(6, 3, "1000"), "has 6 partitions, the manifest says 12")]
-#[case(found(24, 3, "1000"), "has 24 partitions, the manifest says 12")]
-#[case(found(12, 1, "1000"), "has replication factor 1, the manifest says 3")]
+#[case(Ok(Some(topic(6, 3, "1000"))), "has 6 partitions, the manifest says 12")]
+#[case(Ok(Some(topic(24, 3, "1000"))), "has 24 partitions, the manifest says 12")]
+#[case(Ok(Some(topic(12, 1, "1000"))), "has replication factor 1, the manifest says 3")]
 fn another_form_is_told_and_never_changed(#[case] found: Result<Option<TopicFound>, KafkaError>, #[case] part: &str) {
     let plan = plan(&wish(), &Standing::Owner, &found);
     assert_eq!((plan.state, plan.action), (TopicState::Mismatch, None));
@@ -75,7 +75,7 @@ fn another_form_is_told_and_never_changed(#[case] found: Result<Option<TopicFoun
 
 #[test]
 fn drift_is_repaired_for_the_keys_of_the_spec_and_no_other() {
-    let plan = plan(&wish(), &Standing::Owner, &found(12, 3, "5"));
+    let plan = plan(&wish(), &Standing::Owner, &Ok(Some(topic(12, 3, "5"))));
     assert_eq!(plan.state, TopicState::Drifted);
     assert_eq!(plan.action, Some(TopicAction::Set(wish().settings)));
 }
@@ -87,14 +87,14 @@ fn drift_of_an_observed_or_shared_topic_is_told_and_left_alone() {
         ..wish()
     };
     for (wish, standing) in [(observed, Standing::Owner), (wish(), shares())] {
-        let plan = plan(&wish, &standing, &found(12, 3, "5"));
+        let plan = plan(&wish, &standing, &Ok(Some(topic(12, 3, "5"))));
         assert_eq!((plan.state, plan.action), (TopicState::Mismatch, None));
     }
 }
 
 #[test]
 fn a_compacted_topic_is_refused() {
-    let mut topic = found(12, 3, "1000").unwrap().unwrap();
+    let mut topic = topic(12, 3, "1000");
     topic
         .settings
         .as_mut()
@@ -107,7 +107,7 @@ fn a_compacted_topic_is_refused() {
 
 #[test]
 fn denied_settings_make_it_unknown_and_stop_nobody() {
-    let mut topic = found(12, 3, "1000").unwrap().unwrap();
+    let mut topic = topic(12, 3, "1000");
     topic.settings = Err(KafkaError::Denied("DescribeConfigs".into()));
     let denied = plan(&wish(), &Standing::Owner, &Ok(Some(topic)));
     assert_eq!((denied.state.as_str(), denied.action), ("Unknown", None));
