@@ -11,7 +11,7 @@ use assay_tests::{Kafka, wait};
 
 /// Symbols per recorded symbol: twelve in all, so that every partition has some.
 const WAYS: u64 = 6;
-const CHUNK: usize = 100;
+const CHUNK: usize = 1000;
 /// Pace between chunks: busy enough that every fault hits records in flight.
 const PACE: Duration = Duration::from_millis(50);
 

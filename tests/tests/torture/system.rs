@@ -82,6 +82,12 @@ impl fmt::Display for Counts {
     }
 }
 
+/// How much was found equal.
+pub(crate) struct Compared {
+    pub(crate) records: i64,
+    pub(crate) judged: u64,
+}
+
 /// Everything that runs.
 pub(crate) struct System {
     // Processors end before the servers they use.
@@ -200,13 +206,20 @@ impl System {
     }
 
     /// Ends the processors in order, runs an undisturbed one over the same log, and compares; gives the log's length.
-    pub(crate) fn compare_with_undisturbed_run(&mut self) -> Result<i64> {
+    pub(crate) fn compare_with_undisturbed_run(&mut self) -> Result<Compared> {
         for processor in self.processors.drain(..) {
             self.pipeline.shut_down(processor)?;
         }
         self.pipeline.run_undisturbed(&self.oracle)?;
         ensure_equal(&dump(&self.stores)?, &dump(&self.oracle)?)?;
-        Ok(self.kafka.log_ends(self.pipeline.topic(), PARTITIONS)?.iter().sum())
+        let judged = self
+            .oracle
+            .database
+            .query("SELECT count(*) FROM assay.strategy_results")?;
+        Ok(Compared {
+            records: self.kafka.log_ends(self.pipeline.topic(), PARTITIONS)?.iter().sum(),
+            judged: judged[0][0].parse()?,
+        })
     }
 
     /// The moments at which faults strike are random, so time itself is the state that is awaited here.
