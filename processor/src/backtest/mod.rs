@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use assay_crds::{Problems, RevisionInstance, StrategyPipeline, validate_settings};
-use assay_engine::{PartitionState, Settings};
+use assay_engine::{PartitionState, Settings, Trade};
 
-pub use figures::Figures;
+pub use figures::{Figures, FiguresText};
 pub use summary::{Summary, summarize};
 pub use tally::Tally;
 
@@ -22,7 +22,8 @@ use crate::feed::route::{Routed, route};
 use crate::feed::{FeedError, FeedRecord};
 use crate::latest::Publish;
 use crate::partition::{CommitCycle, CycleStep, LogBounds, Partition, RawRecord, Stop, Verdict, recover};
-use crate::settings::{engine_settings, standalone_instance};
+use crate::report::Recorder;
+use crate::settings::engine_settings;
 use crate::stores::{Registration, ResultStore, StartOffsets, StoreError};
 
 /// Rows that wait before they are committed. Results do not depend on it.
@@ -61,6 +62,7 @@ pub struct Backtest<S> {
     settings: Arc<Settings>,
     partitions: Vec<Lane>,
     tally: Tally,
+    recorder: Recorder,
     records: u64,
 }
 
@@ -71,13 +73,17 @@ struct Lane {
 }
 
 impl<S: ResultStore> Backtest<S> {
-    /// Registers the revision that `assay run` without an operator would work for, and takes its partitions over.
+    /// Registers the revision, `instance` of the manifest's settings, and takes its partitions over.
     /// Rows of records from `live_from_offset` on are LIVE, as if the log had ended there when the revision was made.
     ///
     /// # Errors
     /// Wrong settings, or a store that cannot be written.
-    pub async fn start(pipeline: &StrategyPipeline, store: S, live_from_offset: i64) -> Result<Self, BacktestError> {
-        let instance = standalone_instance(pipeline, 1)?;
+    pub async fn start(
+        pipeline: &StrategyPipeline,
+        instance: RevisionInstance,
+        store: S,
+        live_from_offset: i64,
+    ) -> Result<Self, BacktestError> {
         let validated = validate_settings(&pipeline.spec.settings)?;
         let settings = Arc::new(engine_settings(&instance.revision, validated));
         let registration = registration(instance, live_from_offset);
@@ -88,6 +94,7 @@ impl<S: ResultStore> Backtest<S> {
         }
         Ok(Self {
             store,
+            recorder: Recorder::new(Arc::clone(&settings)),
             settings,
             partitions,
             tally: Tally::default(),
@@ -107,8 +114,12 @@ impl<S: ResultStore> Backtest<S> {
     /// A partition that cannot go on, or a store that cannot be written.
     pub async fn apply(&mut self, record: &FeedRecord) -> Result<(), BacktestError> {
         let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
+        let trade = match record {
+            FeedRecord::Trade(trade) => Some(trade.as_trade()),
+            _ => None,
+        };
         for routed in route(record, count) {
-            self.append(&routed)?;
+            self.append(&routed, trade.as_ref())?;
         }
         self.records += 1;
         if self.records.is_multiple_of(RECORDS_PER_COMMIT) || self.pending_rows() >= ROWS_PER_COMMIT {
@@ -127,7 +138,7 @@ impl<S: ResultStore> Backtest<S> {
     ///
     /// # Errors
     /// As [`Backtest::apply`].
-    pub async fn finish(mut self) -> Result<Finished, BacktestError> {
+    pub async fn finish(mut self) -> Result<Finished<S>, BacktestError> {
         self.commit().await?;
         let states = self.partitions.iter().map(|lane| lane.partition.state());
         let counters = total_counters(states);
@@ -140,10 +151,13 @@ impl<S: ResultStore> Backtest<S> {
             counters,
             settings: self.settings,
             tally: self.tally,
+            recorder: self.recorder,
+            store: self.store,
         })
     }
 
-    fn append(&mut self, routed: &Routed) -> Result<(), BacktestError> {
+    /// `trade` is the record's, if it holds one.
+    fn append(&mut self, routed: &Routed, trade: Option<&Trade<'_>>) -> Result<(), BacktestError> {
         let Some(lane) = usize::try_from(routed.partition)
             .ok()
             .and_then(|at| self.partitions.get_mut(at))
@@ -161,10 +175,13 @@ impl<S: ResultStore> Backtest<S> {
             partition: routed.partition,
             stop,
         };
+        let accepted = lane.partition.state().counters().accepted;
         lane.partition.ingest([record]).map_err(stopped)?;
         lane.next_offset += 1;
-        // Nothing is published; views that nobody takes would pile up.
-        drop(lane.partition.take_changed());
+        if let Some(trade) = trade.filter(|_| lane.partition.state().counters().accepted > accepted) {
+            self.recorder.trade(trade);
+        }
+        self.recorder.views(&lane.partition.take_changed());
         Ok(())
     }
 
@@ -180,6 +197,7 @@ impl<S: ResultStore> Backtest<S> {
             .collect();
         for advance in &advances {
             self.tally.add(advance);
+            self.recorder.rows(&advance.forecasts, &advance.outcomes);
         }
         let mut cycle = CommitCycle::new(advances);
         while let CycleStep::Commit(due) = cycle.step() {
@@ -213,14 +231,18 @@ impl<S: ResultStore> Backtest<S> {
     }
 }
 
-/// What a finished backtest knows beside its rows.
-pub struct Finished {
+/// What a finished backtest knows, and where its rows are.
+pub struct Finished<S> {
     /// Highest watermark of all partitions, microseconds.
     pub watermark_us: Option<i64>,
     /// Records by what became of them, over all partitions; dead letters by their reason.
     pub counters: BTreeMap<&'static str, u64>,
     /// Forecasts and outcomes.
     pub tally: Tally,
+    /// What the page shows of the run.
+    pub recorder: Recorder,
+    /// The rows.
+    pub store: S,
     /// The settings of the revision.
     pub settings: Arc<Settings>,
 }

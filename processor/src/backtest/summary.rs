@@ -51,7 +51,7 @@ pub struct InputText {
 
 /// Puts the document together.
 #[must_use]
-pub fn summarize(finished: &Finished, quality: &Quality, figures: &BTreeMap<String, Figures>) -> Summary {
+pub fn summarize<S>(finished: &Finished<S>, quality: &Quality, figures: &BTreeMap<String, Figures>) -> Summary {
     let (records, dead_letters): (BTreeMap<_, _>, BTreeMap<_, _>) = finished
         .counters
         .iter()

@@ -6,17 +6,20 @@ use std::path::{Path, PathBuf};
 use assay_crds::load_pipeline;
 
 use super::feed::{progress_bar, show};
-use crate::backtest::{Backtest, BacktestError, Figures, Summary, summarize};
+use crate::backtest::{Backtest, BacktestError, Figures, FiguresText, Finished, Summary, summarize};
 use crate::feed::FeedRecord;
 use crate::feed::input::{Input, ReadingArgs, open_files};
 use crate::feed::quality::Quality;
-use crate::settings::{SettingsError, read};
-use crate::stores::SqliteStore;
+use crate::report::{WholeInput, render};
+use crate::settings::{SettingsError, read, standalone_instance};
+use crate::stores::{ResultStore, SqliteStore};
 
 /// The rows, as tables of a SQLite file.
 const RESULTS: &str = "results.sqlite";
 /// The figures, as JSON.
 const SUMMARY: &str = "summary.json";
+/// The same for the eye.
+const REPORT: &str = "report.html";
 
 /// Arguments of `assay backtest`.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,7 +30,7 @@ pub struct BacktestArgs {
     /// Files of trades, one behind the other, plain or gzipped.
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     pub trades: Vec<PathBuf>,
-    /// Folder for results.sqlite and summary.json; it must not exist, or be empty.
+    /// Folder for results.sqlite, summary.json and report.html; it must not exist, or be empty.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Offset in each partition from which rows are LIVE; earlier ones are REPLAYED.
@@ -60,7 +63,7 @@ pub enum CommandError {
     },
 }
 
-/// Applies the files and writes both results; gives the summary.
+/// Applies the files and writes rows, figures and page; gives the figures.
 ///
 /// # Errors
 /// A manifest, a file or a folder that is not as it must be.
@@ -72,13 +75,24 @@ pub async fn backtest(args: &BacktestArgs) -> Result<Summary, CommandError> {
     let store = SqliteStore::open(&args.out.join(RESULTS))
         .await
         .map_err(BacktestError::from)?;
-    let run = Backtest::start(&pipeline, store, args.live_from).await?;
-    let summary = apply(run, input).await?;
-    write_summary(&args.out.join(SUMMARY), &summary)?;
-    Ok(summary)
+    let instance = standalone_instance(&pipeline, 1).map_err(BacktestError::from)?;
+    let run = Backtest::start(&pipeline, instance, store, args.live_from).await?;
+    let results = apply(run, input).await?;
+    write(&args.out.join(SUMMARY), &json(&results.summary, &args.out)?)?;
+    write(&args.out.join(REPORT), &results.page(&source_of(&args.trades)))?;
+    Ok(results.summary)
 }
 
-async fn apply(mut run: Backtest<SqliteStore>, input: Input) -> Result<Summary, BacktestError> {
+/// What came of a whole input.
+pub(super) struct Results<S> {
+    /// The figures.
+    summary: Summary,
+    /// The run.
+    pub(super) finished: Finished<S>,
+}
+
+/// Applies a whole input.
+pub(super) async fn apply<S: ResultStore>(mut run: Backtest<S>, input: Input) -> Result<Results<S>, BacktestError> {
     let bar = progress_bar(&input.progress);
     let mut quality = Quality::new(input.dense_ids);
     let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
@@ -100,7 +114,46 @@ async fn apply(mut run: Backtest<SqliteStore>, input: Input) -> Result<Summary, 
         show(&bar, &input.progress, &quality);
     }
     bar.finish_and_clear();
-    Ok(summarize(&run.finish().await?, &quality, &figures))
+    let finished = run.finish().await?;
+    Ok(Results {
+        summary: summarize(&finished, &quality, &figures),
+        finished,
+    })
+}
+
+impl<S> Results<S> {
+    /// The page; `source` says what was read.
+    pub(super) fn page(&self, source: &str) -> String {
+        let symbols = self.summary.symbols.iter();
+        let whole = symbols
+            .map(|(symbol, figures)| (symbol.clone(), whole_input(figures)))
+            .collect();
+        let recorder = &self.finished.recorder;
+        render(&recorder.report(source, &self.finished.counters, &whole))
+    }
+}
+
+fn whole_input(figures: &FiguresText) -> WholeInput {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
+    WholeInput {
+        trades: figures.trades,
+        volume: figures.volume.clone(),
+        vwap: text(&figures.vwap),
+        standard_deviation: text(&figures.standard_deviation),
+        low: figures.low.clone(),
+        high: figures.high.clone(),
+        point_of_control: text(&figures.point_of_control),
+        value_area_low: text(&figures.value_area_low),
+        value_area_high: text(&figures.value_area_high),
+    }
+}
+
+/// The names of the files without their folders.
+fn source_of(files: &[PathBuf]) -> String {
+    let names = files
+        .iter()
+        .filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn make_empty(folder: &Path) -> Result<(), CommandError> {
@@ -115,12 +168,18 @@ fn make_empty(folder: &Path) -> Result<(), CommandError> {
     }
 }
 
-fn write_summary(path: &Path, summary: &Summary) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Output {
+fn json(summary: &Summary, folder: &Path) -> Result<String, CommandError> {
+    let text = serde_json::to_string_pretty(summary).map_err(|error| CommandError::Output {
+        path: folder.join(SUMMARY),
+        source: error.into(),
+    })?;
+    Ok(text + "\n")
+}
+
+/// Writes a file of results.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), CommandError> {
+    std::fs::write(path, text).map_err(|source| CommandError::Output {
         path: path.to_owned(),
         source,
-    };
-    let mut text = serde_json::to_string_pretty(summary).map_err(|error| failed(error.into()))?;
-    text.push('\n');
-    std::fs::write(path, text).map_err(failed)
+    })
 }

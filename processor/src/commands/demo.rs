@@ -5,32 +5,48 @@ use std::sync::Arc;
 
 use assay_crds::load_pipeline;
 
+use super::backtest::{apply, write};
+use crate::backtest::Backtest;
 use crate::demo::{DemoError, Screen, Stage, StrategyFigures, read_figures, run_stage};
 use crate::feed::input::{Input, ReadingArgs, ReadingProgress, open_embedded};
 use crate::feed::pace::Speed;
 use crate::feed::synthetic::{Model, Synthetic};
+use crate::settings::standalone_instance;
 use crate::stores::{ResultStore, SqliteStore};
 
-/// A recording inside the program; licences and sources stand beside the files.
-struct Recording {
+/// A part of the demo: a log of its own, and a page of its own.
+struct Part {
     title: &'static str,
-    bytes: &'static [u8],
-    /// Seconds of the recording that pass in one.
-    speed: f64,
+    /// What the page shows.
+    source: &'static str,
+    page: &'static str,
+    /// The same trades each time it is called.
+    stage: fn() -> Result<Stage, DemoError>,
 }
 
-const RECORDINGS: [Recording; 2] = [
-    Recording {
+const PARTS: [Part; 3] = [
+    Part {
         title: "An hour of BTC-USD as Coinbase printed it, in fifteen seconds, two-minute windows:",
-        bytes: include_bytes!("../../../tests/fixtures/trades/coinbase_btcusd_20230905_original.csv"),
-        speed: 240.0,
+        source: "an hour of BTC-USD",
+        page: "report-hour.html",
+        stage: recorded_hour,
     },
-    Recording {
+    Part {
         title: "Eleven minutes of BTCUSDT and ETHUSDT as Binance printed them, in ten seconds:",
-        bytes: include_bytes!("../../../tests/fixtures/trades/binance_spot_btc_eth_20240808.csv.gz"),
-        speed: 65.0,
+        source: "eleven minutes of BTCUSDT and ETHUSDT",
+        page: "report-minutes.html",
+        stage: recorded_minutes,
+    },
+    Part {
+        title: "Seven synthetic days: WALK cannot be foreseen, REVERSION can, half-hour windows:",
+        source: "seven synthetic days",
+        page: "report.html",
+        stage: synthetic,
     },
 ];
+/// Recordings inside the program; licences and sources stand beside the files.
+const COINBASE_HOUR: &[u8] = include_bytes!("../../../tests/fixtures/trades/coinbase_btcusd_20230905_original.csv");
+const BINANCE_MINUTES: &[u8] = include_bytes!("../../../tests/fixtures/trades/binance_spot_btc_eth_20240808.csv.gz");
 /// Windows short enough for an hour.
 const RECORDED_PIPELINE: &str = include_str!("../../../deploy/samples/demo.yaml");
 /// The defaults, for a week.
@@ -45,44 +61,57 @@ const SYNTHETIC_START_US: i64 = 1_704_067_200_000_000;
 /// Arguments of `assay demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// Folder for results.sqlite; it must not hold one. Default: a new folder for temporary files.
+    /// Folder for results.sqlite and the pages; it must not hold one. Default: a new folder for temporary files.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 
-/// Runs both stages and tells what came of them.
+/// Runs all parts and tells what came of them.
 ///
 /// # Errors
 /// Any part that fails.
 pub async fn demo(args: &DemoArgs) -> Result<(), DemoError> {
-    let results = make_folder(args)?.join("results.sqlite");
+    let folder = make_folder(args)?;
+    let results = folder.join("results.sqlite");
     let store: Arc<dyn ResultStore> = Arc::new(SqliteStore::open(&results).await?);
     let mut screen = Screen::default();
-    let say = |screen: &Screen, line: &str| screen.say(line).map_err(DemoError::Screen);
-
-    for (recording, instance) in RECORDINGS.iter().zip(1..) {
-        say(&screen, recording.title)?;
-        let revision = run_stage(recorded(recording, instance)?, &store, &mut screen).await?;
+    for part in &PARTS {
+        screen.say(part.title).map_err(DemoError::Screen)?;
+        let revision = run_stage((part.stage)()?, &store, &mut screen).await?;
         tell(&screen, &results, &revision).await?;
+        draw(part, &folder, store.as_ref()).await?;
     }
-    say(
-        &screen,
-        "Seven synthetic days: WALK cannot be foreseen, REVERSION can, half-hour windows:",
-    )?;
-    let revision = run_stage(synthetic()?, &store, &mut screen).await?;
-    tell(&screen, &results, &revision).await?;
+    for line in farewell(&folder, &results) {
+        screen.say(&line).map_err(DemoError::Screen)?;
+    }
+    Ok(())
+}
 
-    say(
-        &screen,
-        "Each probability is the share of comparable past cases. Skill above 0 beats the base rate.",
-    )?;
-    say(
-        &screen,
-        &format!(
+/// Draws the page of a part from a backtest of the same trades, which must give the rows that the run gave.
+async fn draw(part: &Part, folder: &Path, run: &dyn ResultStore) -> Result<(), DemoError> {
+    let stage = (part.stage)()?;
+    let instance = standalone_instance(&stage.pipeline, stage.instance)?;
+    let (pipeline, revision) = (instance.pipeline.clone(), instance.revision.clone());
+    let backtest = Backtest::start(&stage.pipeline, instance, SqliteStore::in_memory().await?, 0).await?;
+    let results = apply(backtest, stage.input).await?;
+    if run.dump(&pipeline, &revision).await? != results.finished.store.dump(&pipeline, &revision).await? {
+        return Err(DemoError::Differs(revision));
+    }
+    write(&folder.join(part.page), &results.page(part.source))?;
+    Ok(())
+}
+
+fn farewell(folder: &Path, results: &Path) -> Vec<String> {
+    let lines = [
+        "Each probability is the share of comparable past cases. Skill above 0 beats the base rate.".to_owned(),
+        format!(
             "Every forecast and its outcome: sqlite3 {} 'select * from strategy_results'",
             results.display()
         ),
-    )
+        "Backtests of the same trades gave the same rows. Their pages, for a browser:".to_owned(),
+    ];
+    let page = |part: &Part| format!("  {} ({})", folder.join(part.page).display(), part.source);
+    lines.into_iter().chain(PARTS.iter().map(page)).collect()
 }
 
 fn make_folder(args: &DemoArgs) -> Result<PathBuf, DemoError> {
@@ -99,7 +128,16 @@ fn make_folder(args: &DemoArgs) -> Result<PathBuf, DemoError> {
     Ok(folder)
 }
 
-fn recorded(recording: &Recording, instance: u32) -> Result<Stage, DemoError> {
+fn recorded_hour() -> Result<Stage, DemoError> {
+    recorded(COINBASE_HOUR, 1, 240.0)
+}
+
+fn recorded_minutes() -> Result<Stage, DemoError> {
+    recorded(BINANCE_MINUTES, 2, 65.0)
+}
+
+/// `speed`: seconds of the recording that pass in one.
+fn recorded(bytes: &'static [u8], instance: u32, speed: f64) -> Result<Stage, DemoError> {
     let reading = ReadingArgs {
         format: None,
         venue: "binance".to_owned(),
@@ -108,8 +146,8 @@ fn recorded(recording: &Recording, instance: u32) -> Result<Stage, DemoError> {
     Ok(Stage {
         pipeline: load_pipeline(RECORDED_PIPELINE)?,
         instance,
-        input: open_embedded(&reading, "recorded trades", recording.bytes)?,
-        speed: Speed::Times(recording.speed),
+        input: open_embedded(&reading, "recorded trades", bytes)?,
+        speed: Speed::Times(speed),
     })
 }
 

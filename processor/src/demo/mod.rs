@@ -12,6 +12,8 @@ pub use stage::{Stage, run_stage};
 
 use assay_crds::Problems;
 
+use crate::backtest::BacktestError;
+use crate::commands::backtest::CommandError;
 use crate::commands::run::RunError;
 use crate::feed::FeedError;
 use crate::settings::SettingsError;
@@ -61,6 +63,15 @@ pub enum DemoError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The backtest of the same trades ended early.
+    #[error(transparent)]
+    Backtest(#[from] BacktestError),
+    /// The backtest of the same trades gave other rows.
+    #[error("revision {0}: a backtest of the same trades gave other rows than the run; this is a defect: report it")]
+    Differs(String),
+    /// The page cannot be written.
+    #[error(transparent)]
+    Page(#[from] CommandError),
     /// The results cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),

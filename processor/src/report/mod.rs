@@ -40,8 +40,10 @@ pub struct Report {
     pub strategies: Vec<String>,
     /// Horizon, microseconds.
     pub horizon_us: i64,
-    /// Symbols, in order.
+    /// Symbols that are drawn, in order.
     pub symbols: Vec<SymbolReport>,
+    /// Further symbols, in order.
+    pub not_drawn: Vec<String>,
     /// Judged forecasts of all symbols, in the order they were judged.
     pub judged: Vec<Judged>,
     /// Forecasts for the log, newest first.

@@ -11,9 +11,6 @@ use super::{Fate, Judged, Report, SymbolReport, hit_rates, reliability};
 const TEMPLATE: &str = include_str!("template.html");
 const STYLE: &str = include_str!("style.css");
 
-/// Symbols with a section of their own; further ones are named only.
-const MOST_SYMBOLS: usize = 12;
-
 /// The page as HTML.
 #[must_use]
 pub fn render(report: &Report) -> String {
@@ -32,15 +29,7 @@ pub fn render(report: &Report) -> String {
         ("{{legend}}", legend()),
         ("{{reliability}}", by_strategy(reliability::draw)),
         ("{{rates}}", by_strategy(hit_rates::row)),
-        (
-            "{{weights}}",
-            report
-                .symbols
-                .iter()
-                .take(MOST_SYMBOLS)
-                .map(hit_rates::weights)
-                .collect(),
-        ),
+        ("{{weights}}", report.symbols.iter().map(hit_rates::weights).collect()),
         ("{{outcomes}}", outcomes(&report.log)),
         ("{{quality}}", quality(&report.records)),
         ("{{version}}", escape(&report.version)),
@@ -78,11 +67,14 @@ fn judged_of<'a>(report: &'a Report, strategy: &str) -> Vec<&'a Judged> {
 }
 
 fn facts(report: &Report) -> String {
-    let trades: u64 = report.symbols.iter().map(|symbol| symbol.whole.trades).sum();
+    let trades = report.records.get("accepted").copied().unwrap_or(0);
     let open = report.log.iter().filter(|entry| entry.fate == Fate::Open).count();
     let facts = [
         ("trades", grouped(trades)),
-        ("symbols", report.symbols.len().to_string()),
+        (
+            "symbols",
+            grouped((report.symbols.len() + report.not_drawn.len()) as u64),
+        ),
         ("judged forecasts", grouped(report.judged.len() as u64)),
         ("open", open.to_string()),
         ("horizon", duration(report.horizon_us)),
@@ -95,14 +87,9 @@ fn tile(name: &str, value: &str) -> String {
 }
 
 fn symbols(report: &Report) -> String {
-    let sections = report.symbols.iter().take(MOST_SYMBOLS).map(symbol);
-    let further: Vec<String> = report
-        .symbols
-        .iter()
-        .skip(MOST_SYMBOLS)
-        .map(|symbol| escape(&symbol.symbol))
-        .collect();
-    let names = (!further.is_empty()).then(|| format!(r#"<p class="none">Not drawn: {}</p>"#, further.join(", ")));
+    let sections = report.symbols.iter().map(symbol);
+    let further = escape(&report.not_drawn.join(", "));
+    let names = (!further.is_empty()).then(|| format!(r#"<p class="none">Not drawn: {further}</p>"#));
     sections.chain(names).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Collects what a page shows while a run goes on, in bounded memory: closed seconds and volume of the last hours, the
 //! newest forecasts, every judged one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use assay_engine::indicators::VolumeProfile;
@@ -12,7 +12,9 @@ use assay_engine::{Forecast, Outcome, OutcomeKind, Settings, Side, SymbolView, T
 use super::{Fate, Judged, LogEntry, Mark, Point, Report, SymbolReport, WholeInput};
 
 /// Span of the charts, microseconds: what of a longer run can still be read off a picture.
-pub const SPAN_US: i64 = 4 * 3_600 * 1_000_000;
+pub(super) const SPAN_US: i64 = 4 * 3_600 * 1_000_000;
+/// Symbols that are drawn: those that trade first, which are the busy ones.
+const MOST_SYMBOLS: usize = 12;
 /// Rows of the outcome log.
 const LOG_ROWS: usize = 100;
 /// Grain in which old volume is let go, microseconds.
@@ -22,10 +24,22 @@ const MINUTE_US: i64 = 60_000_000;
 #[derive(Debug)]
 struct SymbolRecord {
     units: PriceUnits,
+    /// `closed_version` of the newest view.
+    closed_version: i64,
     points: VecDeque<Point>,
-    /// Trades by minute, added up per (bucket, side).
+    /// Trades by minute, added up per (bucket, side); those of `newest` are not in it yet.
     volume: BTreeMap<i64, BTreeMap<(i64, bool), i64>>,
+    newest: Volume,
     weights: Vec<(String, f64)>,
+}
+
+/// Trades in a row of one minute, bucket and side: most follow one of their kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Volume {
+    minute: i64,
+    lower: i64,
+    bought: bool,
+    quantity: i64,
 }
 
 /// A forecast and what has become of it.
@@ -37,12 +51,27 @@ struct Followed {
     log_return: Option<f64>,
 }
 
+impl Volume {
+    fn is_of(&self, other: &Self) -> bool {
+        (self.lower, self.bought, self.minute) == (other.lower, other.bought, other.minute)
+    }
+}
+
+impl Followed {
+    fn key(&self) -> (i64, String) {
+        (self.forecast.emitted_at_us, self.forecast.id.clone())
+    }
+}
+
 /// What a page will show of a run that goes on.
 #[derive(Debug)]
 pub struct Recorder {
     settings: Arc<Settings>,
     symbols: BTreeMap<String, SymbolRecord>,
-    followed: VecDeque<Followed>,
+    /// Symbols seen beyond those that are drawn.
+    not_drawn: BTreeSet<String>,
+    /// By time of emission and id.
+    followed: BTreeMap<(i64, String), Followed>,
     judged: Vec<Judged>,
 }
 
@@ -53,29 +82,38 @@ impl Recorder {
         Self {
             settings,
             symbols: BTreeMap::new(),
-            followed: VecDeque::new(),
+            not_drawn: BTreeSet::new(),
+            followed: BTreeMap::new(),
             judged: Vec::new(),
         }
     }
 
     /// Takes an accepted trade in.
     pub fn trade(&mut self, trade: &Trade<'_>) {
-        if !self.symbols.contains_key(trade.symbol) {
-            let exceptions = self.settings.symbols.get(trade.symbol).copied().unwrap_or_default();
-            let record = SymbolRecord::new(PriceUnits::around(trade.price, exceptions));
-            self.symbols.insert(trade.symbol.to_owned(), record);
+        match self.symbols.get_mut(trade.symbol) {
+            Some(record) => record.trade(trade),
+            None => self.first_trade(trade),
         }
-        if let Some(record) = self.symbols.get_mut(trade.symbol) {
-            record.trade(trade);
+    }
+
+    fn first_trade(&mut self, trade: &Trade<'_>) {
+        if self.symbols.len() >= MOST_SYMBOLS {
+            if !self.not_drawn.contains(trade.symbol) {
+                self.not_drawn.insert(trade.symbol.to_owned());
+            }
+            return;
         }
+        let exceptions = self.settings.symbols.get(trade.symbol).copied().unwrap_or_default();
+        let mut record = SymbolRecord::new(PriceUnits::around(trade.price, exceptions));
+        record.trade(trade);
+        self.symbols.insert(trade.symbol.to_owned(), record);
     }
 
     /// Takes the views of changed symbols in.
     pub fn views(&mut self, views: &[SymbolView]) {
         for view in views {
-            let known = self.symbols.get_mut(&view.symbol);
-            if let (Some(record), Some(point)) = (known, point_of(view)) {
-                record.point(point);
+            if let Some(record) = self.symbols.get_mut(&view.symbol) {
+                record.view(view);
             }
         }
     }
@@ -86,13 +124,13 @@ impl Recorder {
             if let Some(record) = self.symbols.get_mut(&forecast.symbol) {
                 record.weights = weights_of(forecast);
             }
-            let fate = Fate::Open;
-            self.followed.push_back(Followed {
+            let followed = Followed {
                 forecast: forecast.clone(),
-                fate,
+                fate: Fate::Open,
                 void_reason: "",
                 log_return: None,
-            });
+            };
+            self.followed.insert(followed.key(), followed);
         }
         for outcome in outcomes {
             self.outcome(outcome);
@@ -106,7 +144,7 @@ impl Recorder {
             OutcomeKind::Miss => (Fate::Miss, Some(outcome.log_return)),
             OutcomeKind::Void => (Fate::Void, None),
         };
-        let (forecast, void_reason) = (outcome.forecast.clone(), outcome.void_reason);
+        let forecast = &outcome.forecast;
         if fate != Fate::Void {
             self.judged.push(Judged {
                 time_us: outcome.evaluated_at_us,
@@ -116,32 +154,20 @@ impl Recorder {
                 hit: fate == Fate::Hit,
             });
         }
-        if let Some(open) = self
-            .followed
-            .iter_mut()
-            .rev()
-            .find(|followed| followed.forecast.id == forecast.id)
-        {
-            *open = Followed {
-                forecast,
-                fate,
-                void_reason,
-                log_return,
-            };
+        let key = (forecast.emitted_at_us, forecast.id.clone());
+        if let Some(open) = self.followed.get_mut(&key) {
+            (open.fate, open.void_reason, open.log_return) = (fate, outcome.void_reason, log_return);
         }
     }
 
     /// Lets forecasts go that neither the charts nor the log will show.
     fn forget(&mut self) {
-        let newest_us = self
-            .followed
-            .iter()
-            .map(|followed| followed.forecast.emitted_at_us)
-            .max()
-            .unwrap_or(0);
-        let is_old = |followed: &Followed| followed.forecast.emitted_at_us < newest_us - SPAN_US;
-        while self.followed.len() > LOG_ROWS && self.followed.front().is_some_and(is_old) {
-            self.followed.pop_front();
+        let Some((newest_us, _)) = self.followed.last_key_value().map(|(key, _)| key.clone()) else {
+            return;
+        };
+        let is_old = |(emitted_at_us, _): &(i64, String)| *emitted_at_us < newest_us - SPAN_US;
+        while self.followed.len() > LOG_ROWS && self.followed.first_key_value().is_some_and(|(key, _)| is_old(key)) {
+            self.followed.pop_first();
         }
     }
 
@@ -169,6 +195,7 @@ impl Recorder {
             strategies: self.settings.strategies.keys().cloned().collect(),
             horizon_us: self.settings.horizon_us,
             symbols: symbols.collect(),
+            not_drawn: self.not_drawn.iter().cloned().collect(),
             judged: self.judged_in_order(),
             log: self.newest(),
             records: records.clone(),
@@ -183,7 +210,7 @@ impl Recorder {
     }
 
     fn newest(&self) -> Vec<LogEntry> {
-        let mut entries: Vec<LogEntry> = self.followed.iter().map(log_entry).collect();
+        let mut entries: Vec<LogEntry> = self.followed.values().map(log_entry).collect();
         entries.sort_by(|a, b| (b.time_us, &a.symbol, &a.strategy).cmp(&(a.time_us, &b.symbol, &b.strategy)));
         entries.truncate(LOG_ROWS);
         entries
@@ -191,7 +218,7 @@ impl Recorder {
 
     fn marks_of(&self, symbol: &str) -> Vec<Mark> {
         let own = |followed: &&Followed| followed.forecast.symbol == symbol && followed.forecast.strategy != POOLED;
-        self.followed.iter().filter(own).filter_map(mark).collect()
+        self.followed.values().filter(own).filter_map(mark).collect()
     }
 }
 
@@ -199,20 +226,47 @@ impl SymbolRecord {
     fn new(units: PriceUnits) -> Self {
         Self {
             units,
+            closed_version: -1,
             points: VecDeque::new(),
             volume: BTreeMap::new(),
+            newest: Volume::default(),
             weights: Vec::new(),
         }
     }
 
     fn trade(&mut self, trade: &Trade<'_>) {
-        let lower = trade.price - trade.price.rem_euclid(self.units.bucket);
-        let minute = self
-            .volume
-            .entry(trade.event_time_us.div_euclid(MINUTE_US))
-            .or_default();
-        let sum = minute.entry((lower, trade.side == Side::Buy)).or_default();
-        *sum = sum.saturating_add(trade.quantity);
+        let of = Volume {
+            minute: trade.event_time_us.div_euclid(MINUTE_US),
+            lower: trade.price - trade.price.rem_euclid(self.units.bucket),
+            bought: trade.side == Side::Buy,
+            quantity: 0,
+        };
+        if !self.newest.is_of(&of) {
+            self.add_newest();
+            self.newest = of;
+        }
+        self.newest.quantity = self.newest.quantity.saturating_add(trade.quantity);
+    }
+
+    /// Moves the newest volume to the rest.
+    fn add_newest(&mut self) {
+        let newest = std::mem::take(&mut self.newest);
+        if newest.quantity > 0 {
+            let minute = self.volume.entry(newest.minute).or_default();
+            let sum = minute.entry((newest.lower, newest.bought)).or_default();
+            *sum = sum.saturating_add(newest.quantity);
+        }
+    }
+
+    /// The text of a view is read only where its closed part is new.
+    fn view(&mut self, view: &SymbolView) {
+        if view.closed_version == self.closed_version {
+            return;
+        }
+        self.closed_version = view.closed_version;
+        if let Some(point) = point_of(view) {
+            self.point(point);
+        }
     }
 
     fn point(&mut self, point: Point) {
@@ -222,13 +276,23 @@ impl SymbolRecord {
         self.points.push_back(point);
         let from_us = point.time_us - SPAN_US;
         while self.points.pop_front_if(|point| point.time_us < from_us).is_some() {}
-        self.volume = self.volume.split_off(&from_us.div_euclid(MINUTE_US));
+        let from_minute = from_us.div_euclid(MINUTE_US);
+        while self
+            .volume
+            .first_key_value()
+            .is_some_and(|(minute, _)| *minute < from_minute)
+        {
+            self.volume.pop_first();
+        }
     }
 
     fn profile(&self) -> VolumeProfile {
         let mut profile = VolumeProfile::new(self.units.bucket);
         for ((lower, bought), quantity) in self.volume.values().flatten() {
             profile.add_trade(*lower, *quantity, *bought);
+        }
+        if self.newest.quantity > 0 {
+            profile.add_trade(self.newest.lower, self.newest.quantity, self.newest.bought);
         }
         profile
     }

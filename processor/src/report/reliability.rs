@@ -9,7 +9,7 @@ use super::{ENOUGH, Judged};
 const WIDTH: f64 = 340.0;
 const HEIGHT: f64 = 390.0;
 const LEFT: f64 = 36.0;
-const RIGHT: f64 = 330.0;
+const RIGHT: f64 = 324.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 290.0;
 /// Base line of the counts below the diagram.
