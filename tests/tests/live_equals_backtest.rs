@@ -107,7 +107,7 @@ async fn backtest(manifest: &StrategyPipeline, folder: &Path) -> Result<Results>
         tick_interval: None,
     };
     let file = folder.join("results.sqlite");
-    let mut run = Backtest::start(manifest, SqliteStore::open(&file).await?, 0).await?;
+    let mut run = Backtest::start(manifest, instance.clone(), SqliteStore::open(&file).await?, 0).await?;
     for record in open_files(&reading, &FILES.map(fixture))?.records {
         run.apply(&record?).await?;
     }
