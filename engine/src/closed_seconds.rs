@@ -34,7 +34,7 @@ fn put_varint(bytes: &mut Vec<u8>, mut value: u128) {
         bytes.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    bytes.push(value as u8 & 0x7f);
+    bytes.push((value & 0x7f) as u8);
 }
 
 /// Reads the fields of one frame in the order they were written.

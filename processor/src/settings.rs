@@ -245,7 +245,7 @@ pub fn engine_settings(revision: &str, validated: ValidatedSettings) -> Settings
         strategies: validated
             .strategies
             .into_iter()
-            .map(|(name, strategy)| (name, engine_strategy(strategy)))
+            .map(|(name, strategy)| (name, engine_strategy(&strategy)))
             .collect(),
         horizon_us: validated.horizon_us,
         volatility_multiple: validated.volatility_multiple,
@@ -269,8 +269,8 @@ pub fn engine_settings(revision: &str, validated: ValidatedSettings) -> Settings
     }
 }
 
-fn engine_strategy(strategy: ValidatedStrategy) -> StrategySettings {
-    match strategy {
+fn engine_strategy(strategy: &ValidatedStrategy) -> StrategySettings {
+    match *strategy {
         ValidatedStrategy::VwapReversion {
             entry_z,
             exit_z,

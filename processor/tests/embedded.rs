@@ -1,5 +1,8 @@
 //! The whole run loop inside one process: librdkafka's mock brokers, SQLite and the projection in memory.
 
+// Helpers of tests are tests: clippy only knows functions marked as such.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +12,11 @@ use assay_engine::settings::{StrategySettings, VwapReversionSettings};
 use assay_processor::commands::run::{RunError, run};
 use assay_processor::ingest::client::Connection;
 use assay_processor::ingest::log_client::LogError;
-use assay_processor::latest::{LatestState, MemoryLatest};
+use assay_processor::latest::MemoryLatest;
 use assay_processor::resilience::RetryPolicy;
 use assay_processor::run_config::{PipelineIdentity, RunConfig};
 use assay_processor::startup::{StartupError, Stores};
-use assay_processor::stores::{ResultStore, SqliteStore};
+use assay_processor::stores::SqliteStore;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -23,7 +26,7 @@ const TOPIC: &str = "raw.trades";
 const PARTITIONS: i32 = 3;
 const PIPELINE: &str = "uid-1";
 const REVISION: &str = "0123456789-1";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 

@@ -2,6 +2,9 @@
 //!
 //! `make install` installs Chromium.
 
+// Helpers of tests are tests: clippy only knows functions marked as such.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;

@@ -122,10 +122,10 @@ fn numbers_that_fixed_point_cannot_hold_do_not_count() -> Result<()> {
 #[test]
 fn exponents_are_numbers_like_others() -> Result<()> {
     let small = trade(0, |value| {
-        (value["trade_id"], value["quantity"]) = (json!(100), json!("3.844E-5"))
+        (value["trade_id"], value["quantity"]) = (json!(100), json!("3.844E-5"));
     });
     let large = trade(0, |value| {
-        (value["trade_id"], value["price"]) = (json!(101), json!("6.167155e4"))
+        (value["trade_id"], value["price"]) = (json!(101), json!("6.167155e4"));
     });
     let verdict = judge([small, large])?;
     assert_eq!(verdict.reasons(), [""; 0]);

@@ -60,9 +60,10 @@ fn is_exported(metric: &str, processor: &str, operator: &str) -> bool {
         let short = metric.strip_prefix(prefix).unwrap_or(metric);
         source.contains(&format!("\"{short}\"")) || source.contains(&format!("\"{metric}\""))
     };
-    match metric.starts_with("assay_operator_") {
-        true => registers(operator, "assay_operator_"),
-        false => registers(processor, "assay_processor_"),
+    if metric.starts_with("assay_operator_") {
+        registers(operator, "assay_operator_")
+    } else {
+        registers(processor, "assay_processor_")
     }
 }
 

@@ -48,10 +48,11 @@ pub async fn all() -> anyhow::Result<String> {
     let planner = Planner::new(&super::connect().await?).await?;
     let mut plans = String::new();
     for guard in planner.context.pipelines() {
-        plans += &match &guard.0 {
+        let plan = match &guard.0 {
             Ok(pipeline) => planner.plan(pipeline.clone()).await?,
             Err(invalid) => format!("{}: cannot be read: {}\n", guard.name_any(), invalid.error),
         };
+        plans.push_str(&plan);
     }
     Ok(if plans.is_empty() {
         "there is no StrategyPipeline\n".to_owned()

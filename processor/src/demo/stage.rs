@@ -31,7 +31,7 @@ const BACKLOG: i64 = 10_000;
 /// Records between two looks at the reader.
 const RECORDS_PER_LOOK: i64 = 500;
 /// How long the reader is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks while waiting.
 const PAUSE: Duration = Duration::from_millis(2);
 

@@ -245,25 +245,3 @@ proptest! {
         agree(&bytes)?;
     }
 }
-
-/// Run with `--release -- --ignored --nocapture`: nanoseconds per record of the scanner and of the full decoder.
-#[test]
-#[ignore = "a measurement, meaningful in a release build only"]
-fn measure_the_scanner_against_the_full_decoder() {
-    const ROUNDS: u32 = 1_000_000;
-    let mut scratch = DecodeScratch::default();
-    let started = std::time::Instant::now();
-    for _ in 0..ROUNDS {
-        std::hint::black_box(scan(std::hint::black_box(CANONICAL.as_bytes())));
-    }
-    let scanner = started.elapsed() / ROUNDS;
-    let started = std::time::Instant::now();
-    for _ in 0..ROUNDS {
-        let record = decode_any(std::hint::black_box(CANONICAL.as_bytes()), &mut scratch);
-        std::hint::black_box(&record);
-    }
-    println!(
-        "scanner {scanner:?}, full decoder {:?} per record",
-        started.elapsed() / ROUNDS
-    );
-}

@@ -60,7 +60,10 @@ fn caption(strategy: &str, judged: &[&Judged]) -> String {
 }
 
 fn brier_skill(judged: &[&Judged]) -> Option<f64> {
-    let error = |p: f64, hit: bool| (p - f64::from(u8::from(hit))).powi(2);
+    let error = |p: f64, hit: bool| {
+        let miss_by = p - f64::from(u8::from(hit));
+        miss_by * miss_by
+    };
     let brier = mean(judged.iter().map(|one| error(one.probability, one.hit)))?;
     let reference = mean(judged.iter().map(|one| error(one.base_rate, one.hit)))?;
     (reference > 0.0).then(|| 1.0 - brier / reference)

@@ -51,7 +51,7 @@ impl Scale {
 
 /// The next of 1, 2, 5 times a power of ten at or above `step`.
 fn round_step(step: f64) -> f64 {
-    let power = 10_f64.powf(step.log10().floor());
+    let power = libm::exp10(libm::log10(step).floor());
     [1.0, 2.0, 5.0, 10.0]
         .map(|factor| factor * power)
         .into_iter()

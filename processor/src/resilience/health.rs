@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::partition::Stop;
 
 /// A dependency that is away for longer makes the process UNHEALTHY instead of DEGRADED.
-const UNHEALTHY_AFTER: Duration = Duration::from_secs(60);
+const UNHEALTHY_AFTER: Duration = Duration::from_mins(1);
 /// A poll thread without a lap for longer is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 

@@ -3,6 +3,7 @@
 use super::StoreError;
 
 /// A statement whose effect is unknown, or that may pass when sent again, is `Unavailable`; the caller reads progress.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(super) fn classify(error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::Database(database) => {

@@ -207,6 +207,7 @@ impl ResultStore for SqliteStore {
 }
 
 /// SQLITE_BUSY, SQLITE_LOCKED and SQLITE_IOERR pass by themselves; a constraint does not.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn classify(error: sqlx::Error) -> StoreError {
     let sqlx::Error::Database(database) = &error else {
         return match error {
