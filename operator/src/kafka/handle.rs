@@ -153,8 +153,9 @@ impl KafkaHandle {
     }
 
     /// Whether brokers create topics by themselves; `None` where that may not be read.
-    pub async fn creates_topics_by_itself(&self) -> Option<bool> {
-        let broker = self.any_broker()?;
+    pub async fn creates_topics_by_itself(self: &Arc<Self>) -> Option<bool> {
+        let handle = Arc::clone(self);
+        let broker = blocking(move || Ok(handle.any_broker())).await.ok()??;
         let settings = self.settings(&ResourceSpecifier::Broker(broker)).await.ok()?;
         settings.get("auto.create.topics.enable").map(|value| value == "true")
     }

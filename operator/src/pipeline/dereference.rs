@@ -142,10 +142,21 @@ async fn read_kafka(pipeline: &StrategyPipeline, kafka: &Result<Arc<KafkaHandle>
             return (topics, None, Err(error.clone()));
         }
     };
-    let mut topics = BTreeMap::new();
+    let mut topics: BTreeMap<String, Result<Option<TopicFound>, KafkaError>> = BTreeMap::new();
+    let mut silence = None;
     for wish in wishes {
-        let found = kafka.topic(&wish.name).await;
+        // Brokers that did not answer once are not asked again in this pass: each silence costs seconds.
+        let found = match &silence {
+            Some(error) => Err(KafkaError::clone(error)),
+            None => kafka.topic(&wish.name).await,
+        };
+        if let Err(error @ KafkaError::Unreachable(_)) = &found {
+            silence = Some(error.clone());
+        }
         topics.insert(wish.name, found);
+    }
+    if let Some(error) = silence {
+        return (topics, None, Err(error));
     }
     let source = &pipeline.spec.source;
     let bounds = match topics.get(&source.topic) {

@@ -79,12 +79,22 @@ async fn write_finalizers(context: &Context, metadata: &ObjectMeta, finalizers: 
 /// Where the API server refuses.
 pub(super) async fn finalize(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<bool, PassError> {
     let key = PipelineKey::of(&pipeline);
-    stop_processors(context, &key).await?;
-    let left = match tokio::time::timeout(TRY_LIMIT, clean_up(context, Arc::clone(&pipeline))).await {
-        Ok(left) => left?,
-        Err(_) => Left::from([("outside".to_owned(), format!("no answer in {} s", TRY_LIMIT.as_secs()))]),
+    let is_over = is_over(context, &pipeline.metadata);
+    let attempt = async {
+        stop_processors(context, &key).await?;
+        clean_up(context, Arc::clone(&pipeline)).await
     };
-    if !left.is_empty() && !is_over(context, &pipeline.metadata) {
+    let left = match tokio::time::timeout(TRY_LIMIT, attempt).await {
+        Ok(Ok(left)) => left,
+        // Roles inside a namespace that is being deleted may be gone already.
+        Ok(Err(error)) if is_over => Left::from([("everything".to_owned(), error.to_string())]),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => Left::from([(
+            "everything".to_owned(),
+            format!("no answer in {} s", TRY_LIMIT.as_secs()),
+        )]),
+    };
+    if !left.is_empty() && !is_over {
         tracing::info!(pipeline = key.name, ?left, "not cleaned up yet; trying again");
         return Ok(false);
     }

@@ -84,22 +84,49 @@ fn r6_with_the_store_gone_it_lets_go() -> Result<()> {
     })
 }
 
+/// Deletes the namespace and runs `meanwhile` once the deletion has reached the pipeline; the namespace has to go.
+fn delete_namespace(lab: &mut Lab, meanwhile: impl FnOnce(&mut Lab) -> Result<()>) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+    lab.runtime
+        .block_on(namespaces.delete(&lab.namespace, &DeleteParams::default()))?;
+    meanwhile(lab)?;
+    lab.wait("the namespace to be gone", || {
+        let namespace = lab.runtime.block_on(namespaces.get_opt(&lab.namespace))?;
+        Ok(namespace.is_none().then_some(()))
+    })
+}
+
+fn deletion_reaches_the_pipeline(lab: &Lab) -> Result<()> {
+    lab.wait("the deletion to reach the pipeline", || {
+        Ok(lab.get("majors")?.metadata.deletion_timestamp.map(drop))
+    })
+}
+
 #[test]
 fn r7_a_namespace_deleted_while_the_operator_was_away_goes_when_it_is_back() -> Result<()> {
-    // Roles inside the namespace would go with it: only cluster-wide ones outlive it.
     let mut lab = Lab::without_operator(Kafka::shared()?.bootstrap(), Rights::Cluster)?;
     lab.start_operator()?;
     lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
     lab.kill_operator()?;
-    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
-    lab.runtime
-        .block_on(namespaces.delete(&lab.namespace, &DeleteParams::default()))?;
-    lab.wait("the deletion to reach the pipeline", || {
-        Ok(lab.get("majors")?.metadata.deletion_timestamp.map(drop))
-    })?;
-    lab.start_operator()?;
-    lab.wait("the namespace to be gone", || {
-        let namespace = lab.runtime.block_on(namespaces.get_opt(&lab.namespace))?;
-        Ok(namespace.is_none().then_some(()))
+    delete_namespace(&mut lab, |lab| {
+        deletion_reaches_the_pipeline(lab)?;
+        lab.start_operator()
+    })
+}
+
+#[test]
+fn r7_a_namespace_goes_although_the_roles_inside_it_went_first() -> Result<()> {
+    let mut lab = Lab::start()?;
+    lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
+    lab.kill_operator()?;
+    delete_namespace(&mut lab, |lab| {
+        deletion_reaches_the_pipeline(lab)?;
+        lab.wait("the roles to be gone", || {
+            Ok(lab
+                .kubectl(&["get", "roles,rolebindings", "-o", "name"])?
+                .is_empty()
+                .then_some(()))
+        })?;
+        lab.start_operator()
     })
 }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +12,7 @@ use assay_tests::ports::Port;
 use assay_tests::processor::binary;
 use assay_tests::scratch::{Scratch, unique};
 use assay_tests::{Process, http, wait};
+use kube::config::Kubeconfig;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -34,15 +36,16 @@ pub enum Rights {
 impl Installation {
     pub fn new(kubernetes: &Kubernetes, watched: &str, rights: Rights) -> Result<Self> {
         let own_namespace = unique("system");
-        kubernetes.kubectl(&["create", "namespace", &own_namespace])?;
-        let objects = render_rights(kubernetes, &own_namespace, watched, rights)?;
-        apply(kubernetes, &objects)?;
+        let namespaces = [&own_namespace, watched]
+            .map(|name| format!("---\n{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n"))
+            .concat();
+        let objects = rendered_rights(kubernetes, rights)?;
+        let objects = objects.replace(OWN, &own_namespace).replace(WATCHED, watched);
+        apply(kubernetes, &(namespaces + &objects))?;
         let scratch = Scratch::new("operator")?;
         let kubeconfig = scratch.path().join("kubeconfig.json");
-        std::fs::write(
-            &kubeconfig,
-            kubeconfig_of_account(kubernetes, &own_namespace)?.to_string(),
-        )?;
+        let account = kubeconfig_of_account(kubernetes, &own_namespace)?;
+        std::fs::write(&kubeconfig, account.to_string())?;
         Ok(Self {
             own_namespace,
             watched: watched.to_owned(),
@@ -143,24 +146,36 @@ impl Operator {
     }
 }
 
+/// Stand for the namespaces in what is rendered once and used by every lab.
+const OWN: &str = "own-namespace";
+const WATCHED: &str = "watched-namespace";
+
+fn rendered_rights(kubernetes: &Kubernetes, rights: Rights) -> Result<&'static str> {
+    static NAMESPACED: OnceLock<Result<String, String>> = OnceLock::new();
+    static CLUSTER_WIDE: OnceLock<Result<String, String>> = OnceLock::new();
+    let cache = match rights {
+        Rights::Namespace => &NAMESPACED,
+        Rights::Cluster => &CLUSTER_WIDE,
+    };
+    let rendered = cache.get_or_init(|| render_rights(kubernetes, rights).map_err(|error| format!("{error:#}")));
+    rendered.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
 /// The chart's account and roles, nothing else of it.
-fn render_rights(kubernetes: &Kubernetes, own: &str, watched: &str, rights: Rights) -> Result<String> {
+fn render_rights(kubernetes: &Kubernetes, rights: Rights) -> Result<String> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/assay");
     let mut helm = kubernetes.program("helm");
-    helm.args(["template", own]).arg(chart).args(["--namespace", own]);
+    helm.args(["template", OWN]).arg(chart).args(["--namespace", OWN]);
     for template in ["roles", "service-account"] {
         helm.arg(format!("--show-only=templates/{template}.yaml"));
     }
     helm.arg("--set=serviceAccount.name=operator");
     if rights == Rights::Namespace {
-        helm.arg(format!("--set=watchNamespaces={{{watched}}}"));
+        helm.arg(format!("--set=watchNamespaces={{{WATCHED}}}"));
     }
     let output = helm.output().context("cannot start helm")?;
-    ensure!(
-        output.status.success(),
-        "helm: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let message = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "helm: {message}");
     Ok(String::from_utf8(output.stdout)?)
 }
 
@@ -182,8 +197,8 @@ fn apply(kubernetes: &Kubernetes, objects: &str) -> Result<()> {
 
 fn kubeconfig_of_account(kubernetes: &Kubernetes, namespace: &str) -> Result<Value> {
     let token = kubernetes.kubectl(&["-n", namespace, "create", "token", "operator", "--duration=2h"])?;
-    let text = kubernetes.kubectl(&["config", "view", "--raw", "-o", "json"])?;
-    let mut kubeconfig: Value = serde_json::from_str(&text)?;
+    let administrator = Kubeconfig::read_from(kubernetes.kubeconfig())?;
+    let mut kubeconfig = serde_json::to_value(administrator)?;
     kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
     Ok(kubeconfig)
 }

@@ -58,7 +58,6 @@ impl Lab {
         runtime.block_on(PostgresStore::migrate(&PostgresOptions::new(database.url(), "assay")))?;
         let client = runtime.block_on(client(kubernetes))?;
         let namespace = unique("trading");
-        kubernetes.kubectl(&["create", "namespace", &namespace])?;
         let lab = Self {
             installation: Installation::new(kubernetes, &namespace, rights)?,
             kubernetes,

@@ -7,6 +7,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+mod commands;
 mod crashes;
 mod deletion;
 mod figures;
