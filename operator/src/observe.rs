@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::sync::mpsc;
 
 /// An event of equal reason and message about one object is filed again only after this.
@@ -60,6 +60,7 @@ pub struct Observer {
     /// Everything that is measured.
     pub registry: Registry,
     passes: IntCounterVec,
+    running: IntGauge,
     phases: HistogramVec,
     /// Records that wait, by namespace and name.
     pub lag: IntGaugeVec,
@@ -92,6 +93,10 @@ impl Observer {
             "Time of each phase of a pass.",
         );
         let phases = HistogramVec::new(options.buckets(vec![0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0]), &["phase"])?;
+        let running = IntGauge::new(
+            "assay_operator_reconciles_running",
+            "Passes that run now; at 32 further pipelines wait for their turn.",
+        )?;
         let by_pipeline = &["namespace", "pipeline"];
         let lag = IntGaugeVec::new(
             Opts::new("assay_operator_lag_records", "Records that wait; absent where unknown."),
@@ -109,6 +114,7 @@ impl Observer {
             by_pipeline,
         )?;
         registry.register(Box::new(passes.clone()))?;
+        registry.register(Box::new(running.clone()))?;
         registry.register(Box::new(phases.clone()))?;
         registry.register(Box::new(lag.clone()))?;
         registry.register(Box::new(headroom.clone()))?;
@@ -116,6 +122,7 @@ impl Observer {
         Ok(Self {
             registry,
             passes,
+            running,
             phases,
             lag,
             headroom,
@@ -127,6 +134,7 @@ impl Observer {
     /// Begins to watch a pass.
     #[must_use]
     pub fn pass(&self) -> Pass {
+        self.running.inc();
         Pass {
             observer: self.clone(),
             outcome: Outcome::Abandoned,
@@ -184,6 +192,7 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         self.end_phase();
+        self.observer.running.dec();
         self.observer.passes.with_label_values(&[self.outcome.as_str()]).inc();
     }
 }
@@ -270,7 +279,11 @@ mod tests {
     #[test]
     fn a_pass_that_is_dropped_half_way_is_abandoned() {
         let observer = observer();
-        observer.pass().phase("apply");
+        let mut pass = observer.pass();
+        pass.phase("apply");
+        assert_eq!(observer.running.get(), 1);
+        drop(pass);
+        assert_eq!(observer.running.get(), 0);
         assert_eq!(passes(&observer, Outcome::Abandoned), 1);
         assert_eq!(observer.phases.with_label_values(&["apply"]).get_sample_count(), 1);
     }

@@ -105,7 +105,7 @@ fn everything_shown(lab: &Lab) -> Result<Vec<(&'static str, String)>> {
         ("logs", lab.installation.logs()?),
         ("metrics", lab.operator()?.page("/metrics")?),
         ("explain", lab.assay(&["explain", "majors"])?),
-        ("plan", lab.assay_without_namespace(&["plan", "--all"])?),
+        ("explain of the other", lab.assay(&["explain", "secured"])?),
     ])
 }
 
