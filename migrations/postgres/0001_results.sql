@@ -132,6 +132,15 @@ CREATE TABLE dead_letters (
     PRIMARY KEY (pipeline, revision, "partition", record_offset)
 );
 
+-- Up to where dead letters are mirrored to their topic; no row: nothing yet.
+CREATE TABLE dead_letter_cursors (
+    pipeline text NOT NULL,
+    revision text NOT NULL,
+    "partition" integer NOT NULL,
+    next_offset bigint NOT NULL,
+    PRIMARY KEY (pipeline, revision, "partition")
+);
+
 -- A symbol is left out of its partition from the first fault on, so a second row would be a defect.
 CREATE TABLE faults (
     pipeline text NOT NULL,

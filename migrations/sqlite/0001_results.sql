@@ -127,6 +127,15 @@ CREATE TABLE dead_letters (
     PRIMARY KEY (pipeline, revision, "partition", record_offset)
 ) STRICT;
 
+-- Up to where dead letters are mirrored to their topic; no row: nothing yet.
+CREATE TABLE dead_letter_cursors (
+    pipeline TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    "partition" INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (pipeline, revision, "partition")
+) STRICT;
+
 -- A symbol is left out of its partition from the first fault on, so a second row would be a defect.
 CREATE TABLE faults (
     pipeline TEXT NOT NULL,

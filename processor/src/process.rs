@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
+use crate::commit::dead_letters::{self, DeadLetterMirror};
 use crate::commit::flush::Flusher;
 use crate::commit::publish::Publisher;
 use crate::commit::snapshots::SnapshotWriter;
@@ -37,6 +38,9 @@ pub enum ProcessError {
     /// The consumer could not be made.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The dead letters cannot be sent.
+    #[error(transparent)]
+    DeadLetters(#[from] dead_letters::ProducerError),
     /// The system refused a thread or an address.
     #[error("{what}: {cause}")]
     System {
@@ -127,6 +131,7 @@ impl Process {
             .name("poll".into())
             .spawn(move || poll_loop.run());
         let poll_thread = poll_thread.map_err(|cause| system("the poll thread", cause))?;
+        mirror_dead_letters(config, stores, &common, &mut tasks)?;
         let ownership = spawn_tasks(config, stores, &common, rows_full, &mut tasks);
         let Common { poll, workers, .. } = common;
         Ok(Self {
@@ -234,6 +239,29 @@ async fn serve_admin(
             warn!(%error, "admin pages");
         }
     });
+    Ok(())
+}
+
+fn mirror_dead_letters(
+    config: &RunConfig,
+    stores: &Stores,
+    common: &Common,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), ProcessError> {
+    let Some(topic) = &config.dead_letter_topic else {
+        return Ok(());
+    };
+    let mirror = DeadLetterMirror {
+        pipeline: config.pipeline.uid.clone(),
+        revision: config.revision.clone(),
+        source: config.topic.clone(),
+        topic: topic.clone(),
+        workers: Arc::clone(&common.workers),
+        store: Arc::clone(&stores.results),
+        producer: dead_letters::producer(&config.kafka)?,
+        metrics: Arc::clone(&common.metrics),
+    };
+    tasks.spawn(mirror.run());
     Ok(())
 }
 

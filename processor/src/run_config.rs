@@ -45,6 +45,8 @@ pub struct RunConfig {
     pub topic: String,
     /// The id of the topic the operator made the revision from; empty = not known.
     pub topic_identity: String,
+    /// Topic that mirrors the dead letters; `None` = they are in the table only.
+    pub dead_letter_topic: Option<String>,
     /// Its partitions.
     pub partitions: i32,
     /// Consumer group.

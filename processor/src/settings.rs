@@ -137,6 +137,7 @@ fn from_instance(
         kafka: connection(&spec.kafka)?,
         topic: instance.topic,
         topic_identity: instance.topic_identity,
+        dead_letter_topic: spec.dead_letters.as_ref().map(|letters| letters.topic.clone()),
         partitions: instance.partitions,
         commit_interval: duration(interval, "spec.processor.commit.interval")?,
         publish_interval: duration(publish_interval, "spec.processor.commit.publishInterval")?,

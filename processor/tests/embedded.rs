@@ -117,6 +117,7 @@ fn config(cluster: &Cluster) -> RunConfig {
         },
         topic: TOPIC.into(),
         topic_identity: String::new(),
+        dead_letter_topic: None,
         partitions: PARTITIONS,
         group: "assay.tests.embedded".into(),
         commit_interval: Duration::from_millis(50),

@@ -7,12 +7,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 use crate::ports::Port;
 use crate::process::Process;
@@ -220,6 +220,25 @@ impl Kafka {
     /// The topic is unknown or the broker does not answer.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
         Ok(self.consumer()?.fetch_watermarks(topic, partition, CALL_LIMIT)?)
+    }
+
+    /// Keys and values of a partition from its start to its end, as text.
+    ///
+    /// # Errors
+    /// The topic is unknown or the broker does not answer.
+    pub fn read_all(&self, topic: &str, partition: i32) -> Result<Vec<(String, String)>> {
+        let (start, end) = self.watermarks(topic, partition)?;
+        let consumer: BaseConsumer = self.client_config().set("group.id", topic).create()?;
+        let mut from_start = TopicPartitionList::new();
+        from_start.add_partition_offset(topic, partition, Offset::Offset(start))?;
+        consumer.assign(&from_start)?;
+        let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+        let mut records = Vec::new();
+        for _ in start..end {
+            let record = consumer.poll(CALL_LIMIT).context("the partition ends early")??;
+            records.push((text(record.key()), text(record.payload())));
+        }
+        Ok(records)
     }
 
     /// The log's end of every partition.

@@ -1,13 +1,15 @@
 //! Records that must not count: each becomes a dead letter with its reason, and the trades around it still count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use assay_tests::kafka::NewRecord;
-use assay_tests::pipeline::{Endpoints, Pipeline};
-use assay_tests::{Kafka, Postgres, Redis};
+use assay_tests::pipeline::{Endpoints, Options, Pipeline};
+use assay_tests::{Kafka, Postgres, Redis, wait};
 use serde_json::{Value, json};
 
+const LIMIT: Duration = Duration::from_mins(1);
 const NOON_US: i64 = 1_723_118_400_000_000;
 
 /// What the pipeline made of a log of one partition.
@@ -77,6 +79,33 @@ impl Verdict {
     fn accepted(&self) -> &Value {
         &self.counters["accepted"]
     }
+}
+
+#[test]
+fn dead_letters_are_mirrored_to_their_topic_where_one_is_named() -> Result<()> {
+    let kafka = Kafka::shared()?;
+    let pipeline = Pipeline::create(kafka, 1)?;
+    let dead = kafka.create_topic("dead", 1)?;
+    pipeline.change_manifest(|manifest| manifest["spec"]["deadLetters"] = json!({"topic": dead}))?;
+    let stores = Endpoints::direct(Postgres::shared()?.create_database()?, Arc::new(Redis::start()?));
+    pipeline.register(&stores)?;
+    let record = |value: &[u8]| NewRecord {
+        key: b"BTCUSDT".to_vec(),
+        value: value.to_vec(),
+        ..NewRecord::default()
+    };
+    kafka.produce(pipeline.topic(), [record(b"garbage"), record(&good(0)), record(b"{}")])?;
+    let mut processor = pipeline.start(&stores, &Options::default())?;
+    let cursor = "SELECT next_offset FROM assay.dead_letter_cursors";
+    wait::until(LIMIT, "the cursor behind the last dead letter", || {
+        processor.process().ensure_running()?;
+        Ok((stores.database.query(cursor)? == [["3"]]).then_some(()))
+    })?;
+    pipeline.shut_down(processor)?;
+    let expected = [(0, "garbage"), (2, "{}")];
+    let expected = expected.map(|(offset, value)| (format!("{}/0/{offset}", pipeline.topic()), value.to_owned()));
+    assert_eq!(kafka.read_all(&dead, 0)?, expected);
+    Ok(())
 }
 
 #[test]

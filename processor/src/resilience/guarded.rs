@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{Breaker, Transient};
 use crate::latest::{LatestError, LatestState, Publish};
-use crate::stores::{Advance, Fence, Progress, Registration, ResultStore, Snapshot, StoreError};
+use crate::stores::{Advance, Fence, Progress, Registration, ResultStore, Snapshot, StoreError, Unmirrored};
 
 /// A result store behind a breaker.
 pub struct GuardedStore {
@@ -109,6 +109,34 @@ impl ResultStore for GuardedStore {
 
     async fn snapshots(&self, fence: &Fence, next_offset: i64) -> Result<Vec<Snapshot>, StoreError> {
         guard(&self.breaker, self.store.snapshots(fence, next_offset)).await
+    }
+
+    async fn unmirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        limit: i64,
+    ) -> Result<Vec<Unmirrored>, StoreError> {
+        guard(
+            &self.breaker,
+            self.store.unmirrored(pipeline, revision, partition, limit),
+        )
+        .await
+    }
+
+    async fn mirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        next_offset: i64,
+    ) -> Result<(), StoreError> {
+        guard(
+            &self.breaker,
+            self.store.mirrored(pipeline, revision, partition, next_offset),
+        )
+        .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -134,6 +134,21 @@ pub struct Advance {
     pub dead_letters: Vec<DeadLetter>,
 }
 
+/// A dead letter on its way to the topic that mirrors the table.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Unmirrored {
+    /// Offset in the source partition.
+    pub record_offset: i64,
+    /// Why.
+    pub reason: String,
+    /// Key, cut where it is long.
+    pub key: Vec<u8>,
+    /// Value, cut where it is long.
+    pub value: Vec<u8>,
+    /// Bytes of the value as it came.
+    pub value_length: i64,
+}
+
 /// A stored snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -200,6 +215,24 @@ pub trait ResultStore: Send + Sync {
 
     /// Snapshots of a partition with `at_offset <= next_offset`, newest first.
     async fn snapshots(&self, fence: &Fence, next_offset: i64) -> Result<Vec<Snapshot>, StoreError>;
+
+    /// Dead letters of a partition that its cursor has not passed, in order, at most `limit`.
+    async fn unmirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        limit: i64,
+    ) -> Result<Vec<Unmirrored>, StoreError>;
+
+    /// Moves a partition's cursor of mirrored dead letters forward to `next_offset`; never back.
+    async fn mirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        next_offset: i64,
+    ) -> Result<(), StoreError>;
 
     /// Whether the store answers, and whether its schema is the wanted one.
     async fn check(&self) -> Result<(), StoreError>;

@@ -19,6 +19,20 @@ SELECT "partition", epoch, owner_nonce, start_offset, live_from_offset, next_off
     record_digest, CAST(counters AS text) AS counters
 FROM progress WHERE pipeline = $1 AND revision = $2 ORDER BY "partition""#;
 
+pub(super) const UNMIRRORED: &str = r#"
+SELECT d.record_offset, d.reason, d.key, d.value, d.value_length
+FROM dead_letters d
+LEFT JOIN dead_letter_cursors c
+    ON c.pipeline = d.pipeline AND c.revision = d.revision AND c."partition" = d."partition"
+WHERE d.pipeline = $1 AND d.revision = $2 AND d."partition" = $3 AND d.record_offset >= COALESCE(c.next_offset, 0)
+ORDER BY d.record_offset LIMIT $4"#;
+
+/// Two mirrors of one partition may overlap for a moment; the one behind does not move the cursor back.
+pub(super) const MIRRORED: &str = r#"
+INSERT INTO dead_letter_cursors (pipeline, revision, "partition", next_offset) VALUES ($1, $2, $3, $4)
+ON CONFLICT (pipeline, revision, "partition") DO UPDATE SET next_offset = excluded.next_offset
+WHERE excluded.next_offset > dead_letter_cursors.next_offset"#;
+
 pub(super) const SNAPSHOTS: &str = r#"
 SELECT at_offset, state_digest, blob FROM snapshots
 WHERE pipeline = $1 AND revision = $2 AND "partition" = $3 AND at_offset <= $4

@@ -3,7 +3,7 @@
 use assay_engine::{Forecast, OutcomeKind};
 use assay_processor::stores::{Advance, StoreError};
 
-use super::fixture::{Fixture, LIVE_FROM, START, dead_letter, forecast, full_step, outcome, step};
+use super::fixture::{Fixture, LIVE_FROM, PIPELINE, REVISION, START, dead_letter, forecast, full_step, outcome, step};
 
 pub(crate) async fn an_empty_commit_moves_nothing(fixture: &Fixture) {
     assert!(fixture.store.commit(&[]).await.unwrap().is_empty());
@@ -196,4 +196,28 @@ pub(crate) async fn the_views_count_what_counts(fixture: &Fixture) {
             .await,
         ["2024-08-08 01:00:00.000001+00"]
     );
+}
+
+pub(crate) async fn dead_letters_wait_for_the_mirror_until_its_cursor_passes(fixture: &Fixture) {
+    let fence = fixture.take_over(0, 7).await.fence;
+    let advance = Advance {
+        dead_letters: [START, START + 1, START + 5].map(dead_letter).to_vec(),
+        ..step(&fence, START, START + 6)
+    };
+    fixture.store.commit(&[advance]).await.unwrap();
+    let waiting = async |limit| {
+        let letters = fixture.store.unmirrored(PIPELINE, REVISION, 0, limit).await.unwrap();
+        letters
+            .iter()
+            .map(|letter| letter.record_offset - START)
+            .collect::<Vec<_>>()
+    };
+    let mirrored = async |to| fixture.store.mirrored(PIPELINE, REVISION, 0, START + to).await.unwrap();
+    assert_eq!(waiting(2).await, [0, 1]);
+    mirrored(2).await;
+    assert_eq!(waiting(10).await, [5]);
+    mirrored(1).await;
+    assert_eq!(waiting(10).await, [5], "a cursor never falls");
+    mirrored(6).await;
+    assert!(waiting(10).await.is_empty());
 }

@@ -43,6 +43,7 @@ on_both_stores!(
     commits::two_revisions_or_a_partition_twice_in_one_commit_are_refused,
     commits::a_step_back_is_refused,
     commits::numbers_at_their_limits_come_back_exactly,
+    commits::dead_letters_wait_for_the_mirror_until_its_cursor_passes,
     commits::the_views_count_what_counts,
     snapshots::the_two_slots_alternate_and_the_newest_comes_first,
     snapshots::a_snapshot_ahead_of_progress_is_not_given,

@@ -55,9 +55,10 @@ async fn several_takeovers_behind_one_stuck_transaction_all_get_through() {
 async fn a_commit_that_waited_behind_a_takeover_moves_nothing() {
     let fixture = Arc::new(fixture::postgres().await);
     let fence = fixture.take_over(0, 7).await.fence;
-    let mut rival = PgConnection::connect(&fixture.database.as_ref().unwrap().url())
-        .await
-        .unwrap();
+    let url = fixture.database.as_ref().unwrap().url();
+    let mut rival = PgConnection::connect(&url).await.unwrap();
+    // Not the rival: inside a transaction, a session sees the activity of its first look for ever.
+    let mut watcher = PgConnection::connect(&url).await.unwrap();
     rival
         .execute("BEGIN; UPDATE results.progress SET epoch = epoch + 1 WHERE \"partition\" = 0")
         .await
@@ -70,7 +71,7 @@ async fn a_commit_that_waited_behind_a_takeover_moves_nothing() {
                    AND datname = current_database()";
     let deadline = Instant::now() + Duration::from_secs(8);
     while sqlx::query_scalar::<_, i64>(blocked)
-        .fetch_one(&mut rival)
+        .fetch_one(&mut watcher)
         .await
         .unwrap()
         == 0

@@ -17,7 +17,7 @@ use sqlx::postgres::PgPool;
 
 use super::dump::{self, Dialect, TABLES};
 use super::rows::{self, ProgressRow, RegistrationRow, SnapshotRow};
-use super::{Advance, Fence, Progress, Registration, ResultStore, Snapshot, StoreError, queries};
+use super::{Advance, Fence, Progress, Registration, ResultStore, Snapshot, StoreError, Unmirrored, queries};
 
 /// How to reach Postgres. TLS is chosen by the URL (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`).
 #[derive(Clone)]
@@ -189,6 +189,37 @@ impl ResultStore for PostgresStore {
             .within(async |connection| query.fetch_all(connection).await)
             .await?;
         Ok(rows.into_iter().map(Snapshot::from).collect())
+    }
+
+    async fn unmirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        limit: i64,
+    ) -> Result<Vec<Unmirrored>, StoreError> {
+        let query = sqlx::query_as(queries::UNMIRRORED)
+            .bind(pipeline)
+            .bind(revision)
+            .bind(partition)
+            .bind(limit);
+        self.within(async |connection| query.fetch_all(connection).await).await
+    }
+
+    async fn mirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        next_offset: i64,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(queries::MIRRORED)
+            .bind(pipeline)
+            .bind(revision)
+            .bind(partition)
+            .bind(next_offset);
+        self.within(async |connection| query.execute(connection).await).await?;
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

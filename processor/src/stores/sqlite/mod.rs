@@ -12,7 +12,7 @@ mod writes;
 
 use super::dump::{self, Dialect, TABLES};
 use super::rows::{self, ProgressRow, RegistrationRow, SnapshotRow};
-use super::{Advance, Fence, Progress, Registration, ResultStore, Snapshot, StoreError, queries};
+use super::{Advance, Fence, Progress, Registration, ResultStore, Snapshot, StoreError, Unmirrored, queries};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -179,6 +179,37 @@ impl ResultStore for SqliteStore {
             .await
             .map_err(classify)?;
         Ok(rows.into_iter().map(Snapshot::from).collect())
+    }
+
+    async fn unmirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        limit: i64,
+    ) -> Result<Vec<Unmirrored>, StoreError> {
+        let query = sqlx::query_as(queries::UNMIRRORED)
+            .bind(pipeline)
+            .bind(revision)
+            .bind(partition)
+            .bind(limit);
+        query.fetch_all(&self.pool).await.map_err(classify)
+    }
+
+    async fn mirrored(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        partition: i32,
+        next_offset: i64,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(queries::MIRRORED)
+            .bind(pipeline)
+            .bind(revision)
+            .bind(partition)
+            .bind(next_offset);
+        query.execute(&self.pool).await.map_err(classify)?;
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreError> {
