@@ -41,7 +41,7 @@ torture: build ## Random faults against the real system: make torture N=1000 SEE
 lint: ## Check formatting, lints and scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	shellcheck -x deploy/local/install deploy/local/up deploy/local/down deploy/local/deny deploy/local/common.sh .ci/run
+	shellcheck -x deploy/local/install deploy/local/up deploy/local/down deploy/local/deny deploy/local/common.sh docs/images/draw-report .ci/run
 
 .PHONY: deny
 deny: ## Check licences, sources and duplicate versions of the dependencies (deny.toml)
@@ -61,6 +61,10 @@ generated-check: generate ## Fail where a generated file is not the one that is 
 .PHONY: oracle
 oracle: ## Compare the engine with an independent implementation in Python
 	tests/oracle/run
+
+.PHONY: picture
+picture: build ## Draw the README's picture of a report anew
+	docs/images/draw-report
 
 .PHONY: format
 format: ## Format the code

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use assay_crds::load_pipeline;
+use indicatif::ProgressBar;
 
 use super::feed::{progress_bar, show};
 use crate::backtest::{Backtest, BacktestError, Figures, FiguresText, Finished, Summary, summarize};
@@ -77,7 +78,9 @@ pub async fn backtest(args: &BacktestArgs) -> Result<Summary, CommandError> {
         .map_err(BacktestError::from)?;
     let instance = standalone_instance(&pipeline, 1).map_err(BacktestError::from)?;
     let run = Backtest::start(&pipeline, instance, store, args.live_from).await?;
-    let results = apply(run, input).await?;
+    let bar = progress_bar(&input.progress);
+    let results = apply(run, input, &bar).await?;
+    bar.finish_and_clear();
     write(&args.out.join(SUMMARY), &json(&results.summary, &args.out)?)?;
     write(&args.out.join(REPORT), &results.page(&source_of(&args.trades)))?;
     Ok(results.summary)
@@ -92,8 +95,11 @@ pub(super) struct Results<S> {
 }
 
 /// Applies a whole input.
-pub(super) async fn apply<S: ResultStore>(mut run: Backtest<S>, input: Input) -> Result<Results<S>, BacktestError> {
-    let bar = progress_bar(&input.progress);
+pub(super) async fn apply<S: ResultStore>(
+    mut run: Backtest<S>,
+    input: Input,
+    bar: &ProgressBar,
+) -> Result<Results<S>, BacktestError> {
     let mut quality = Quality::new(input.dense_ids);
     let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
     for record in input.records {
@@ -111,9 +117,8 @@ pub(super) async fn apply<S: ResultStore>(mut run: Backtest<S>, input: Input) ->
             }
         }
         run.apply(&record).await?;
-        show(&bar, &input.progress, &quality);
+        show(bar, &input.progress, &quality);
     }
-    bar.finish_and_clear();
     let finished = run.finish().await?;
     Ok(Results {
         summary: summarize(&finished, &quality, &figures),

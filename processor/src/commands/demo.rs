@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use assay_crds::load_pipeline;
+use indicatif::ProgressBar;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::backtest::{apply, write};
 use crate::backtest::Backtest;
@@ -24,7 +27,7 @@ struct Part {
     stage: fn() -> Result<Stage, DemoError>,
 }
 
-const PARTS: [Part; 3] = [
+static PARTS: [Part; 3] = [
     Part {
         title: "An hour of BTC-USD as Coinbase printed it, in fifteen seconds, two-minute windows:",
         source: "an hour of BTC-USD",
@@ -75,11 +78,14 @@ pub async fn demo(args: &DemoArgs) -> Result<(), DemoError> {
     let results = folder.join("results.sqlite");
     let store: Arc<dyn ResultStore> = Arc::new(SqliteStore::open(&results).await?);
     let mut screen = Screen::default();
+    let backtests = start_backtests();
     for part in &PARTS {
         screen.say(part.title).map_err(DemoError::Screen)?;
         let revision = run_stage((part.stage)()?, &store, &mut screen).await?;
         tell(&screen, &results, &revision).await?;
-        draw(part, &folder, store.as_ref()).await?;
+    }
+    for backtest in backtests.await.map_err(|_| DemoError::Ended)?? {
+        backtest.compare_and_write(store.as_ref(), &folder).await?;
     }
     for line in farewell(&folder, &results) {
         screen.say(&line).map_err(DemoError::Screen)?;
@@ -87,18 +93,45 @@ pub async fn demo(args: &DemoArgs) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Draws the page of a part from a backtest of the same trades, which must give the rows that the run gave.
-async fn draw(part: &Part, folder: &Path, run: &dyn ResultStore) -> Result<(), DemoError> {
+/// What a backtest of a part's trades made.
+struct Backtested {
+    pipeline: String,
+    revision: String,
+    rows: String,
+    page: String,
+    /// Name of the page.
+    name: &'static str,
+}
+
+/// Backtests all parts on a thread of their own, while the recordings take their time.
+fn start_backtests() -> JoinHandle<Result<Vec<Backtested>, DemoError>> {
+    let runtime = Handle::current();
+    spawn_blocking(move || PARTS.iter().map(|part| runtime.block_on(backtest(part))).collect())
+}
+
+async fn backtest(part: &Part) -> Result<Backtested, DemoError> {
     let stage = (part.stage)()?;
     let instance = standalone_instance(&stage.pipeline, stage.instance)?;
     let (pipeline, revision) = (instance.pipeline.clone(), instance.revision.clone());
-    let backtest = Backtest::start(&stage.pipeline, instance, SqliteStore::in_memory().await?, 0).await?;
-    let results = apply(backtest, stage.input).await?;
-    if run.dump(&pipeline, &revision).await? != results.finished.store.dump(&pipeline, &revision).await? {
-        return Err(DemoError::Differs(revision));
+    let run = Backtest::start(&stage.pipeline, instance, SqliteStore::in_memory().await?, 0).await?;
+    let results = apply(run, stage.input, &ProgressBar::hidden()).await?;
+    Ok(Backtested {
+        rows: results.finished.store.dump(&pipeline, &revision).await?,
+        page: results.page(part.source),
+        name: part.page,
+        pipeline,
+        revision,
+    })
+}
+
+impl Backtested {
+    /// The page may stand for the run only if both have the same rows.
+    async fn compare_and_write(&self, run: &dyn ResultStore, folder: &Path) -> Result<(), DemoError> {
+        if run.dump(&self.pipeline, &self.revision).await? != self.rows {
+            return Err(DemoError::Differs(self.revision.clone()));
+        }
+        Ok(write(&folder.join(self.name), &self.page)?)
     }
-    write(&folder.join(part.page), &results.page(part.source))?;
-    Ok(())
 }
 
 fn farewell(folder: &Path, results: &Path) -> Vec<String> {

@@ -22,7 +22,7 @@ pub(super) fn outcomes(entries: &[LogEntry]) -> String {
     }
     let rows: String = entries.iter().map(outcome_row).collect();
     format!(
-        r#"<div class="scroll"><table><thead><tr><th>made (UTC)</th><th>symbol</th><th>strategy</th><th>call</th><th class="n">probability</th><th class="n extra">base rate</th><th class="extra">confidence</th><th>outcome</th><th class="n">return, bp</th></tr></thead><tbody>{rows}</tbody></table></div>"#
+        r#"<div class="scroll"><table><thead><tr><th>made (UTC)</th><th>symbol</th><th>strategy</th><th>call</th><th>outcome</th><th class="n">probability</th><th class="n extra">base rate</th><th class="extra">confidence</th><th class="n">return, bp</th></tr></thead><tbody>{rows}</tbody></table></div>"#
     )
 }
 
@@ -37,16 +37,25 @@ fn outcome_row(entry: &LogEntry) -> String {
         .log_return
         .map_or_else(|| "–".to_owned(), |log_return| format!("{:+.1}", log_return * 10_000.0));
     format!(
-        r#"<tr><td>{}</td><td>{}</td><td>{}</td><td>{call}</td><td class="n">{:.1} %</td><td class="n extra">{:.1} %</td><td class="extra">{}</td><td class="fate">{} {}{reason}</td><td class="n">{log_return}</td></tr>"#,
-        date_time(entry.time_us),
+        r#"<tr><td>{}</td><td>{}</td><td>{}</td><td>{call}</td><td class="fate">{} {}{reason}</td><td class="n">{:.1} %</td><td class="n extra">{:.1} %</td><td class="extra">{}</td><td class="n">{log_return}</td></tr>"#,
+        time_cell(entry.time_us),
         escape(&entry.symbol),
         escape(&entry.strategy),
+        sign(entry.fate, entry.up),
+        entry.fate.word(),
         entry.probability * 100.0,
         entry.base_rate * 100.0,
         entry.level.to_lowercase(),
-        sign(entry.fate, entry.up),
-        entry.fate.word(),
     )
+}
+
+/// Phones show the time only.
+fn time_cell(time_us: i64) -> String {
+    let text = date_time(time_us);
+    match text.split_once(' ') {
+        Some((date, time)) => format!(r#"<span class="extra">{date} </span>{time}"#),
+        None => text,
+    }
 }
 
 /// What became of a record, and what that means.

@@ -44,6 +44,7 @@ pub(super) const NARROW: Frame = Frame {
 
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 24.0;
+const TAG_HEIGHT: f64 = 18.0;
 /// Distance of a mark from its price.
 const MARK_OFFSET: f64 = 13.0;
 /// Share of the height left free above and below.
@@ -67,6 +68,7 @@ pub(super) fn draw(report: &SymbolReport, frame: &Frame) -> String {
     };
     let mut drawing = Drawing::default();
     chart.grid(&mut drawing, first.time_us, last.time_us);
+    chart.price_axis(&mut drawing, last.price);
     chart.lines(&mut drawing, &report.points);
     chart.marks(&mut drawing, &report.marks);
     chart.last_price(&mut drawing, last.price);
@@ -105,22 +107,29 @@ struct Chart<'a> {
 
 impl Chart<'_> {
     fn grid(&self, drawing: &mut Drawing, from_us: i64, to_us: i64) {
-        let (prices, decimals) = self.y.ticks(self.frame.price_ticks);
+        let (prices, _) = self.y.ticks(self.frame.price_ticks);
         for price in prices {
             let y = self.y.at(price);
             drawing.line("grid", (0.0, y), (self.frame.plot_width, y));
-            drawing.text(
-                "axis",
-                (self.frame.plot_width + 6.0, y + 4.0),
-                "start",
-                &format!("{price:.decimals$}"),
-            );
         }
         for tick in time_ticks(from_us, to_us, self.frame.time_ticks) {
             let x = self.x.at(time(tick));
             drawing.line("grid", (x, TOP), (x, self.frame.height - BOTTOM));
             if x > 18.0 && x < self.frame.plot_width - 18.0 {
                 drawing.text("axis", (x, self.frame.height - 7.0), "middle", &clock(tick));
+            }
+        }
+    }
+
+    /// Round prices, but for those that the tag of the last price would cover.
+    fn price_axis(&self, drawing: &mut Drawing, last_price: f64) {
+        let (prices, decimals) = self.y.ticks(self.frame.price_ticks);
+        let tag = self.y.at(last_price);
+        for price in prices {
+            let y = self.y.at(price);
+            if (y - tag).abs() > TAG_HEIGHT {
+                let at = (self.frame.plot_width + 6.0, y + 4.0);
+                drawing.text("axis", at, "start", &format!("{price:.decimals$}"));
             }
         }
     }
@@ -199,7 +208,8 @@ impl Chart<'_> {
         let (y, left) = (self.y.at(price), self.frame.plot_width);
         let (_, decimals) = self.y.ticks(self.frame.price_ticks);
         drawing.line("last", (0.0, y), (left, y));
-        drawing.rectangle("tag", (left + 1.0, y - 9.0), (self.frame.axis_width - 4.0, 18.0));
+        let corner = (left + 1.0, y - TAG_HEIGHT / 2.0);
+        drawing.rectangle("tag", corner, (self.frame.axis_width - 4.0, TAG_HEIGHT));
         drawing.text(
             "tag-text",
             (left + 6.0, y + 4.0),

@@ -22,8 +22,14 @@ pub(super) fn draw(drawing: &mut Drawing, profile: &VolumeProfile, y: &Scale, (l
     }
     let middle = y.at(price(area.point_of_control) + price(profile.width()) / 2.0);
     drawing.line("control", (left - 6.0, middle), (right, middle));
-    for edge in [area.low, area.high] {
-        drawing.line("area", (left - 6.0, y.at(price(edge))), (right, y.at(price(edge))));
+    drawing.text("profile-label", (right, middle - 5.0), "end", "POC");
+    let edges = [
+        ("VAH", y.at(price(area.high)), -4.0),
+        ("VAL", y.at(price(area.low)), 12.0),
+    ];
+    for (name, edge, beside) in edges {
+        drawing.line("area", (left - 6.0, edge), (right, edge));
+        drawing.text("profile-label", (right, edge + beside), "end", name);
     }
 }
 
