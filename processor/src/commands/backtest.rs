@@ -25,7 +25,7 @@ const REPORT: &str = "report.html";
 /// Arguments of `assay backtest`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BacktestArgs {
-    /// Manifest of the StrategyPipeline whose settings are used, YAML or JSON.
+    /// Manifest of the `StrategyPipeline` whose settings are used, YAML or JSON.
     #[arg(long, value_name = "FILE")]
     pub pipeline: PathBuf,
     /// Files of trades, one behind the other, plain or gzipped.
@@ -107,13 +107,12 @@ pub(super) async fn apply<S: ResultStore>(
         quality.observe(&record);
         if let FeedRecord::Trade(trade) = &record {
             let trade = trade.as_trade();
-            match figures.get_mut(trade.symbol) {
-                Some(figures) => figures.add(&trade),
-                None => {
-                    let mut first = Figures::new(run.settings(), &trade);
-                    first.add(&trade);
-                    figures.insert(trade.symbol.to_owned(), first);
-                }
+            if let Some(figures) = figures.get_mut(trade.symbol) {
+                figures.add(&trade);
+            } else {
+                let mut first = Figures::new(run.settings(), &trade);
+                first.add(&trade);
+                figures.insert(trade.symbol.to_owned(), first);
             }
         }
         run.apply(&record).await?;

@@ -6,6 +6,9 @@ use assay_engine::indicators::{BucketVolume, VolumeProfile};
 use super::scale::Scale;
 use super::svg::Drawing;
 
+/// Height that a label needs, pixels.
+const LABEL_HEIGHT: f64 = 16.0;
+
 /// Draws the rows between two horizontal positions, on the price scale of the chart.
 pub(super) fn draw(drawing: &mut Drawing, profile: &VolumeProfile, y: &Scale, (left, right): (f64, f64)) {
     let Some(area) = profile.value_area() else { return };
@@ -22,7 +25,9 @@ pub(super) fn draw(drawing: &mut Drawing, profile: &VolumeProfile, y: &Scale, (l
     }
     let middle = y.at(price(area.point_of_control) + price(profile.width()) / 2.0);
     drawing.line("control", (left - 6.0, middle), (right, middle));
-    drawing.text("profile-label", (right, middle - 5.0), "end", "POC");
+    let is_crowded = middle - y.at(price(area.high)) < LABEL_HEIGHT;
+    let beside = if is_crowded { 11.0 } else { -5.0 };
+    drawing.text("profile-label", (right, middle + beside), "end", "POC");
     let edges = [
         ("VAH", y.at(price(area.high)), -4.0),
         ("VAL", y.at(price(area.low)), 12.0),
