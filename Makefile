@@ -9,6 +9,9 @@ export RUST_TEST_THREADS ?= 4
 # How many faults a torture run injects, and the seed it draws them from (empty: a new one, printed).
 N ?= 100
 SEED ?=
+# How many records a benchmark reads, and how often.
+RECORDS ?= 1000000
+ROUNDS ?= 3
 
 export CARGO_TERM_COLOR ?= auto
 
@@ -36,6 +39,12 @@ test: build ## Run every test against real servers
 .PHONY: torture
 torture: build ## Random faults against the real system: make torture N=1000 SEED=7
 	ASSAY_TORTURE_FAULTS=$(N) ASSAY_TORTURE_SEED=$(SEED) cargo test -p assay-tests --test torture -- --nocapture
+
+.PHONY: bench
+bench: install ## What the processor costs beside a consumer that does nothing: make bench RECORDS=3000000 ROUNDS=5
+	cargo build --release -p assay-processor -p assay-bench --bins
+	cargo run -p assay-tests --example bench -- --records $(RECORDS) --rounds $(ROUNDS) \
+		--assay target/release/assay --floor target/release/floor
 
 .PHONY: lint
 lint: ## Check formatting, lints and scripts
