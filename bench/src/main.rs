@@ -1,16 +1,15 @@
 //! The floor under every consumer: fetches a topic to its end with the processor's client settings and allocator, and
 //! does nothing with the records. `make bench` measures it from outside, beside the processor.
 //!
-//! `floor poll|batch BOOTSTRAP TOPIC PARTITIONS RECORDS`: takes records one by one, as the processor does, or many in a
-//! call. Prints `fetching` before the first fetch and `end` after the last record, then stays until it is killed.
+//! `floor poll|batch TOPIC PARTITIONS RECORDS KEY=VALUE...`: takes records one by one, as the processor does, or many in
+//! a call; the rest are librdkafka's settings. Prints `fetching` before the first fetch and `end` after the last record, then stays until it is killed.
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use assay_processor::ingest::client::Connection;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,11 +19,11 @@ const SILENCE: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [call, bootstrap, topic, partitions, records] = &arguments[..] else {
-        bail!("give: poll|batch BOOTSTRAP TOPIC PARTITIONS RECORDS");
+    let [call, topic, partitions, records, settings @ ..] = &arguments[..] else {
+        bail!("give: poll|batch TOPIC PARTITIONS RECORDS KEY=VALUE...");
     };
     let (partitions, records): (i32, usize) = (partitions.parse()?, records.parse()?);
-    let consumer = consumer(bootstrap)?;
+    let consumer = consumer(settings)?;
     say("fetching")?;
     assign(&consumer, topic, partitions)?;
     let bytes = match call.as_str() {
@@ -39,13 +38,13 @@ fn main() -> Result<()> {
     }
 }
 
-/// Configured as the processor's own consumer is.
-fn consumer(bootstrap: &str) -> Result<BaseConsumer> {
-    let connection = Connection {
-        bootstrap_servers: bootstrap.to_owned(),
-        ..Connection::default()
-    };
-    Ok(connection.group_member("floor")?.create()?)
+fn consumer(settings: &[String]) -> Result<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    for setting in settings {
+        let (key, value) = setting.split_once('=').context("a setting is KEY=VALUE")?;
+        config.set(key, value);
+    }
+    Ok(config.create()?)
 }
 
 fn assign(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Result<()> {

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use assay_processor::ingest::client::Connection;
 use assay_tests::ports::Port;
 use assay_tests::scratch::Scratch;
 use assay_tests::{Database, Kafka, Postgres, Process, Redis, wait};
@@ -69,13 +70,25 @@ impl Lab {
     /// A consumer that does nothing.
     pub(crate) fn measure_floor(&self, program: &Path, call: &str) -> Result<Measured> {
         let mut command = Command::new(program);
-        command.args([call, &self.kafka.bootstrap(), &self.topic]);
+        command.args([call, &self.topic]);
         command.args([PARTITIONS.to_string(), self.records.to_string()]);
+        command.args(self.client_settings()?);
         let log = self.fresh_log()?;
         let mut child = Process::spawn("the floor", command, &log)?;
         measure(&mut child, self.records, |child| {
             Ok(child.log()?.lines().any(|line| line == "end"))
         })
+    }
+
+    /// Those of the processor's own consumer.
+    fn client_settings(&self) -> Result<Vec<String>> {
+        let connection = Connection {
+            bootstrap_servers: self.kafka.bootstrap(),
+            ..Connection::default()
+        };
+        let config = connection.group_member("floor")?;
+        let settings = config.config_map();
+        Ok(settings.iter().map(|(key, value)| format!("{key}={value}")).collect())
     }
 
     /// `assay run` on empty stores, from the log's start to its end in Postgres; then checks what it wrote.
