@@ -9,6 +9,7 @@ mod lab;
 mod log;
 mod table;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -49,9 +50,8 @@ fn main() -> Result<()> {
             table.add(&name, measured);
         }
     }
-    println!("{}", table::surroundings(&arguments, lab.value_bytes())?);
-    println!("{table}");
-    Ok(())
+    let surroundings = table::surroundings(&arguments, lab.value_bytes())?;
+    Ok(writeln!(std::io::stdout(), "{surroundings}\n{table}")?)
 }
 
 /// Everything once, in another order each round: what runs first meets a machine in another state.
