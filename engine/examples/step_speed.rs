@@ -4,6 +4,11 @@
 //!
 //! `cargo run --release -p assay-engine --example step_speed [RECORDS]`
 
+#![allow(
+    clippy::unchecked_time_subtraction,
+    reason = "CPU time of a process does not go back"
+)]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::Write;
@@ -126,13 +131,13 @@ fn make(shape: &Shape, records: usize) -> Vec<Made> {
         .map(|at| {
             let bits = mix(&mut random);
             let symbol = (bits >> 32) as usize % shape.symbols;
-            prices[symbol] += ((bits & 0xff) as i64 - 127) * SCALE / 100;
+            prices[symbol] += ((bits & 0xff).cast_signed() - 127) * SCALE / 100;
             ids[symbol] += shape.id_step;
             Made {
                 symbol,
                 trade_id: ids[symbol],
                 price: prices[symbol].max(SCALE),
-                quantity: 1 + (bits >> 40) as i64,
+                quantity: 1 + (bits >> 40).cast_signed(),
                 time_us: START_US + at * SECOND_US / shape.records_per_second,
             }
         })

@@ -165,7 +165,9 @@ mod tests {
         ) {
             let sum = |trades: &[(i64, i64)]| {
                 let mut sums = Moments::default();
-                trades.iter().for_each(|(price, quantity)| sums.add_trade(*price, *quantity, price % 2 == 0));
+                for (price, quantity) in trades {
+                    sums.add_trade(*price, *quantity, price % 2 == 0);
+                }
                 sums
             };
             let mut all = sum(&kept);

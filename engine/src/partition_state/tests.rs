@@ -196,9 +196,9 @@ fn the_first_slot_decides_the_units_whatever_came_first() {
     for order in [[trade("A", 1, 0), low], [low, trade("A", 1, 0)]] {
         let mut bench = Bench::new();
         bench.trade(trade("A", 7, 1));
-        order.iter().for_each(|trade| {
-            bench.trade(*trade);
-        });
+        for trade in order {
+            bench.trade(trade);
+        }
         bench.trade(trade("A", 8, 10));
         assert_eq!(bench.closed_field("A", "tick_size"), "0.0001");
         assert_eq!(bench.closed_field("A", "high"), "60000");

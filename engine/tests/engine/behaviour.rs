@@ -13,10 +13,10 @@ const EVERY_S: i64 = 5;
 /// Log price per `EVERY_S` seconds: it forgets its distance from the start with time constant `reversion_s`, if any.
 fn log_price(seed: u64, reversion_s: Option<f64>) -> impl FnMut() -> f64 {
     let (mut random, mut distance) = (Seeded(seed), 0.0_f64);
-    let kept = reversion_s.map_or(1.0, |time| (-(EVERY_S as f64) / time).exp());
+    let kept = reversion_s.map_or(1.0, |time| libm::exp(-(EVERY_S as f64) / time));
     move || {
         distance = distance * kept + 0.000_2 * random.normal();
-        20_000.0 * distance.exp()
+        20_000.0 * libm::exp(distance)
     }
 }
 

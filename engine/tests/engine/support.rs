@@ -97,7 +97,7 @@ impl Seeded {
 
     /// Standard normal (Box and Muller 1958).
     pub(crate) fn normal(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
+        (-2.0 * libm::log(self.uniform())).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn lively_log(seed: u64, minutes: i64) -> Vec<Owned> {
         };
         time_us += i64::try_from(random.below(pause.unsigned_abs())).unwrap();
         let at = usize::try_from(random.below(3)).unwrap();
-        levels[at] *= (0.000_4 * random.normal()).exp();
+        levels[at] *= libm::exp(0.000_4 * random.normal());
         id += 1 + random.below(3);
         log.push(Owned::Trade {
             venue: ["binance", "kraken"][usize::from(random.below(5) == 0)],
@@ -215,7 +215,9 @@ impl Run {
 
     pub(crate) fn of(settings: &Settings, log: &[Owned]) -> Self {
         let mut run = Self::new(settings);
-        log.iter().for_each(|record| run.step(&record.record()));
+        for record in log {
+            run.step(&record.record());
+        }
         run
     }
 
@@ -256,7 +258,7 @@ pub(crate) fn series(seconds: i64, every_s: i64, mut price: impl FnMut() -> f64)
         symbol: "AAA",
         id: step.unsigned_abs(),
         price: (price() * SCALE as f64) as i64,
-        quantity: 1 + (-quantities.uniform().ln() * SCALE as f64) as i64,
+        quantity: 1 + (-libm::log(quantities.uniform()) * SCALE as f64) as i64,
         bought: step % 2 == 0,
         time_us: START_US + step * every_s * SECOND_US,
     })
