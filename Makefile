@@ -86,3 +86,16 @@ lab-up: ## Start Kafka, Postgres and Redis, and print how to reach them
 .PHONY: lab-down
 lab-down: ## End what lab-up started
 	@deploy/local/down
+
+.PHONY: cluster-up
+cluster-up: install ## Start a Kubernetes that runs pods, and print how to reach it
+	@deploy/local/kubernetes/up
+
+.PHONY: cluster-demo
+cluster-demo: install ## See the whole on a cluster: chart, pipeline, recorded trades, results compared with a backtest
+	cargo build --release -p assay-processor -p assay-operator --bins
+	deploy/local/kubernetes/demo
+
+.PHONY: cluster-down
+cluster-down: ## End the cluster and everything that cluster-demo started
+	@deploy/local/kubernetes/down

@@ -58,10 +58,7 @@ pub fn revision_name(pipeline: &str, revision: &str) -> String {
 #[must_use]
 pub fn consumer_group(pipeline: &StrategyPipeline, revision: &str) -> String {
     let key = PipelineKey::of(pipeline);
-    format!(
-        "{}.{}.{}.{revision}",
-        pipeline.spec.kafka.group_prefix, key.namespace, key.name
-    )
+    pipeline.spec.kafka.consumer_group(&key.namespace, &key.name, revision)
 }
 
 /// Labels of everything of a pipeline.

@@ -119,10 +119,9 @@ fn from_instance(
         max_rows,
     } = &spec.processor.commit;
     Ok(RunConfig {
-        group: format!(
-            "{}.{}.{}.{}",
-            spec.kafka.group_prefix, instance.namespace, instance.name, instance.revision
-        ),
+        group: spec
+            .kafka
+            .consumer_group(&instance.namespace, &instance.name, &instance.revision),
         pipeline: PipelineIdentity {
             uid: instance.pipeline,
             cluster: instance.cluster,

@@ -160,11 +160,20 @@ impl Kafka {
     /// # Errors
     /// The broker refuses or does not answer.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.start_deleting_topic(name)?;
+        self.wait_for_partitions(name, 0)
+    }
+
+    /// Deletes a topic that somebody may create again before anyone sees it gone.
+    ///
+    /// # Errors
+    /// The broker refuses or does not answer.
+    pub fn start_deleting_topic(&self, name: &str) -> Result<()> {
         let results = block_on(self.admin()?.delete_topics(&[name], &admin_options()))??;
         for result in results {
             result.map_err(|(topic, code)| anyhow!("cannot delete {topic}: {code}"))?;
         }
-        self.wait_for_partitions(name, 0)
+        Ok(())
     }
 
     /// Adds partitions up to `total`.
@@ -193,25 +202,25 @@ impl Kafka {
         Ok(())
     }
 
-    /// Produces records in order and waits until all are acknowledged.
+    /// A producer to be kept for many batches.
     ///
     /// # Errors
-    /// A record was not taken.
-    pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = NewRecord>) -> Result<()> {
+    /// The client cannot be made.
+    pub fn producer(&self) -> Result<Producer> {
         let mut config = self.client_config();
         config
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("message.max.bytes", "20000000");
-        let producer: ThreadedProducer<_> = config.create()?;
-        for record in records {
-            send(&producer, topic, &record)?;
-        }
-        producer
-            .flush(START_LIMIT)
-            .context("not every record was acknowledged")?;
-        ensure!(producer.in_flight_count() == 0, "records are still in flight");
-        Ok(())
+        Ok(Producer(config.create()?))
+    }
+
+    /// Produces records in order and waits until all are acknowledged.
+    ///
+    /// # Errors
+    /// A record was not taken.
+    pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = NewRecord>) -> Result<()> {
+        self.producer()?.produce(topic, records)
     }
 
     /// First offset and end of a partition.
@@ -300,6 +309,24 @@ fn admin_options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(CALL_LIMIT))
         .operation_timeout(Some(CALL_LIMIT))
+}
+
+/// An idempotent producer.
+pub struct Producer(ThreadedProducer<DefaultProducerContext>);
+
+impl Producer {
+    /// Produces records in order and waits until all are acknowledged.
+    ///
+    /// # Errors
+    /// A record was not taken.
+    pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = NewRecord>) -> Result<()> {
+        for record in records {
+            send(&self.0, topic, &record)?;
+        }
+        self.0.flush(START_LIMIT).context("not every record was acknowledged")?;
+        ensure!(self.0.in_flight_count() == 0, "records are still in flight");
+        Ok(())
+    }
 }
 
 fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record: &NewRecord) -> Result<()> {

@@ -4,7 +4,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
 use crate::kafka::NewRecord;
 
@@ -29,14 +28,21 @@ impl RecordedTrade {
     /// The canonical JSON, as a record keyed by the symbol.
     #[must_use]
     pub fn record(&self) -> NewRecord {
-        let value = json!({
-            "v": 1, "venue": "binance", "symbol": self.symbol, "trade_id": self.trade_id,
-            "price": self.price, "quantity": self.quantity, "side": self.side,
-            "event_time_us": self.event_time_us, "received_time_us": self.event_time_us,
-        });
+        let Self {
+            symbol,
+            trade_id,
+            event_time_us,
+            price,
+            quantity,
+            side,
+        } = self;
+        // Fields in the order that the scanner knows; any other goes through the slower decoder.
+        let value = format!(
+            r#"{{"v":1,"venue":"binance","symbol":"{symbol}","trade_id":{trade_id},"price":"{price}","quantity":"{quantity}","side":"{side}","event_time_us":{event_time_us},"received_time_us":{event_time_us}}}"#
+        );
         NewRecord {
             key: self.symbol.clone().into_bytes(),
-            value: value.to_string().into_bytes(),
+            value: value.into_bytes(),
             ..NewRecord::default()
         }
     }

@@ -55,6 +55,14 @@ pub struct KafkaSpec {
     pub client_config: BTreeMap<String, String>,
 }
 
+impl KafkaSpec {
+    /// The consumer group of a revision: `PREFIX.NAMESPACE.NAME.REVISION`. Processors join it, the operator watches it.
+    #[must_use]
+    pub fn consumer_group(&self, namespace: &str, name: &str, revision: &str) -> String {
+        format!("{}.{namespace}.{name}.{revision}", self.group_prefix)
+    }
+}
+
 fn default_group_prefix() -> String {
     "assay".to_owned()
 }

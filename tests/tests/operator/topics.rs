@@ -97,7 +97,7 @@ fn a_topic_created_anew_starts_a_new_revision() -> Result<()> {
     let topic = unique("raw.trades");
     lab.apply(&lab.manifest("majors", &topic))?;
     let first = lab.wait("the first instance", || Ok(lab.instances()?.into_values().next()))?;
-    Kafka::shared()?.delete_topic(&topic)?;
+    Kafka::shared()?.start_deleting_topic(&topic)?;
     let second = lab.wait("another revision", || {
         Ok(lab
             .instances()?

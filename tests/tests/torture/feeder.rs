@@ -11,7 +11,7 @@ use assay_tests::{Kafka, wait};
 
 /// Symbols per recorded symbol: twelve in all, so that every partition has some.
 const WAYS: u64 = 6;
-const CHUNK: usize = 1000;
+const CHUNK: usize = 150;
 /// Pace between chunks: busy enough that every fault hits records in flight.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -38,10 +38,11 @@ impl Feeder {
 }
 
 fn feed(kafka: &Kafka, topic: &str, mut trades: impl Iterator<Item = RecordedTrade>, stop: &AtomicBool) -> Result<()> {
+    let producer = kafka.producer()?;
     while !stop.load(Ordering::Acquire) {
         let chunk: Vec<_> = trades.by_ref().take(CHUNK).map(|trade| trade.record()).collect();
         // A broker that is down makes this wait, as a feed would.
-        kafka.produce(topic, chunk)?;
+        producer.produce(topic, chunk)?;
         // The pace, unless the end comes first.
         let _ = wait::until(PACE, "the end of the feed", || {
             Ok(stop.load(Ordering::Acquire).then_some(()))

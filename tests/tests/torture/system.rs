@@ -251,7 +251,13 @@ impl System {
 
     /// The group gives the partitions of a frozen member to the others; then it wakes with records in its hands.
     fn make_zombie(&mut self) -> Result<()> {
-        let number = self.random.random_range(0..self.processors.len());
+        let count = self.processors.len();
+        let first = self.random.random_range(0..count);
+        let owns = |number: &usize| !owned_partitions(&self.processors[*number]).is_empty();
+        let number = (first..first + count)
+            .map(|number| number % count)
+            .find(owns)
+            .unwrap_or(first);
         let owned = owned_partitions(&self.processors[number]);
         if self.processors.len() == 1 {
             self.join()?;
