@@ -177,12 +177,13 @@ fn provoke(scenario: &Scenario, point: &str, end: End) -> Result<Processor> {
         }
         // Only a start behind the stored progress replays.
         "replay.batch" => {
-            let mut first = scenario.start("commit.before=kill@5")?;
+            let mut first = scenario.start("commit.before=kill@2")?;
             wait_for_passage("commit.before", &mut first, End::Kill)?;
             scenario.start(&armed(1))
         }
         "rebalance.revoke" | "rebalance.lost" => provoke_rebalance(scenario, point, &armed(1)),
-        "commit.before" | "commit.after" | "publish.before" | "publish.after" => scenario.start(&armed(4)),
+        // The second of each: something stands in the stores, and even a quick reader of the log gets this far.
+        "commit.before" | "commit.after" | "publish.before" | "publish.after" => scenario.start(&armed(2)),
         _ => scenario.start(&armed(1)),
     }
 }
