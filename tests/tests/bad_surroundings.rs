@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use assay_tests::kafka::NewRecord;
 use assay_tests::pipeline::{Endpoints, Options, Pipeline};
 use assay_tests::ports::Port;
 use assay_tests::processor::Processor;
@@ -158,12 +159,16 @@ fn another_partition_count_is_refused_with_both_numbers() -> Result<()> {
 fn stopped(processor: &mut Processor, partition: i64) -> Result<(String, String)> {
     wait::until(LIMIT, "the stop of a partition", || {
         processor.process().ensure_running()?;
-        let status = processor.status().unwrap_or_default();
-        let stopped = status["stopped"].as_array().cloned().unwrap_or_default();
-        let text = |stop: &Value, field: &str| stop[field].as_str().unwrap_or_default().to_owned();
-        let found = stopped.iter().find(|stop| stop["partition"] == partition);
-        Ok(found.map(|stop| (text(stop, "reason"), text(stop, "message"))))
+        Ok(stop_of(&processor.status().unwrap_or_default(), partition))
     })
+}
+
+/// Reason and message of a partition's stop.
+fn stop_of(status: &Value, partition: i64) -> Option<(String, String)> {
+    let text = |stop: &Value, field: &str| stop[field].as_str().unwrap_or_default().to_owned();
+    let mut stopped = status["stopped"].as_array()?.iter();
+    let found = stopped.find(|stop| stop["partition"] == partition)?;
+    Some((text(found, "reason"), text(found, "message")))
 }
 
 /// A pipeline of two partitions that has read a first third of the log.
@@ -202,6 +207,31 @@ fn retention_past_the_progress_stops_that_partition_and_a_new_instance_recovers(
     })?;
     pipeline.shut_down(processor)?;
     ensure_recovery_by_new_instance(&pipeline, &stores)
+}
+
+#[test]
+fn a_symbol_in_two_partitions_stops_one_and_says_how_to_key_records() -> Result<()> {
+    let (kafka, stores) = (Kafka::shared()?, stores()?);
+    let pipeline = Pipeline::create(kafka, 2)?;
+    let trades = trades::slow_hour(1)?;
+    for partition in [0, 1] {
+        let astray = |trade: &trades::RecordedTrade| NewRecord {
+            partition: Some(partition),
+            ..trade.record()
+        };
+        kafka.produce(pipeline.topic(), trades.iter().map(astray))?;
+    }
+    let mut processor = pipeline.start(&stores, &Options::default())?;
+    let (reason, message) = wait::until(LIMIT, "the stop of either partition", || {
+        processor.process().ensure_running()?;
+        let status = processor.status().unwrap_or_default();
+        Ok([0, 1].into_iter().find_map(|partition| stop_of(&status, partition)))
+    })?;
+    assert_eq!(reason, "row_exists");
+    assert!(message.contains("key every record by its symbol"), "{message}");
+    let written = stores.database.query("SELECT DISTINCT \"partition\" FROM assay.forecasts")?;
+    assert_eq!(written.len(), 1, "each forecast is written once");
+    pipeline.shut_down(processor)
 }
 
 #[test]

@@ -62,8 +62,10 @@ pub enum Stop {
     /// The store refused this partition's rows and nobody else's.
     #[error("the result store refused the rows of this partition: {0}; mend the store and restart the processor")]
     StoreRefused(String),
-    /// A row that this revision writes once exists already (I7).
-    #[error("a row of this partition exists already: {0}; this is a defect: report it")]
+    /// A row that this revision writes once exists already (I7): two partitions hold trades of one symbol.
+    #[error(
+        "another partition has made this forecast already: {0}; trades of one symbol lie in two partitions: key every record by its symbol, let every producer use Kafka's default partitioner (murmur2), and begin on a new topic"
+    )]
     RowExists(String),
     /// The row that every commit advances is gone.
     #[error("the store has no progress row for this partition; run the processor once with the whole manifest")]
