@@ -229,7 +229,9 @@ fn a_symbol_in_two_partitions_stops_one_and_says_how_to_key_records() -> Result<
     })?;
     assert_eq!(reason, "row_exists");
     assert!(message.contains("key every record by its symbol"), "{message}");
-    let written = stores.database.query("SELECT DISTINCT \"partition\" FROM assay.forecasts")?;
+    let written = stores
+        .database
+        .query("SELECT DISTINCT \"partition\" FROM assay.forecasts")?;
     assert_eq!(written.len(), 1, "each forecast is written once");
     pipeline.shut_down(processor)
 }
