@@ -96,6 +96,11 @@ cluster-demo: install ## See the whole on a cluster: chart, pipeline, recorded t
 	cargo build --release -p assay-processor -p assay-operator --bins
 	deploy/local/kubernetes/demo
 
+.PHONY: cluster-test
+cluster-test: install ## Faults on a cluster that runs pods: kills, cut networks, drains, rotations, all under load
+	cargo build --workspace --bins --tests
+	ASSAY_BIN=$(CURDIR)/target/debug/assay cargo test --workspace --features assay-tests/cluster --test cluster -- --nocapture
+
 .PHONY: cluster-down
 cluster-down: ## End the cluster and everything that cluster-demo started
 	@deploy/local/kubernetes/down

@@ -15,6 +15,7 @@ pub mod process;
 pub mod processor;
 pub mod proxy;
 pub mod redis;
+pub mod results;
 pub mod scratch;
 pub mod trades;
 pub mod wait;

@@ -7,14 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use assay_crds::{StrategyPipeline, load_pipeline};
-use assay_processor::backtest::Backtest;
-use assay_processor::feed::input::{ReadingArgs, open_files};
-use assay_processor::latest::{LatestState as _, MemoryLatest, RedisLatest, RedisOptions};
+use assay_crds::load_pipeline;
 use assay_processor::settings::standalone_instance;
-use assay_processor::stores::{PostgresOptions, PostgresStore, ResultStore as _, SqliteStore};
-use assay_tests::pipeline::{Endpoints, Options, Pipeline, ensure_equal};
+use assay_tests::pipeline::{Endpoints, Options, Pipeline};
 use assay_tests::processor::binary;
+use assay_tests::results::Results;
 use assay_tests::scratch::Scratch;
 use assay_tests::{Kafka, Postgres, Process, Redis};
 
@@ -27,12 +24,6 @@ const FILES: [&str; 3] = [
     "binance_spot_btc_eth_sol_20250325.csv.gz",
 ];
 
-/// The canonical text of all rows and of all values.
-struct Results {
-    rows: String,
-    latest: String,
-}
-
 #[test]
 fn three_processors_that_rebalance_leave_what_a_backtest_of_the_files_makes() -> Result<()> {
     let pipeline = Pipeline::create(Kafka::shared()?, PARTITIONS)?;
@@ -40,13 +31,10 @@ fn three_processors_that_rebalance_leave_what_a_backtest_of_the_files_makes() ->
     pipeline.register(&stores)?;
     run_live(&pipeline, &stores)?;
     let manifest = load_pipeline(&std::fs::read_to_string(pipeline.manifest())?)?;
-    let scratch = Scratch::new("backtest")?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let live = runtime.block_on(results_of(&manifest, &stores))?;
-    let backtest = runtime.block_on(backtest(&manifest, scratch.path()))?;
-    ensure!(live.rows.contains("HIT"), "no forecast was judged:\n{}", live.rows);
-    ensure_equal(&live.rows, &backtest.rows)?;
-    ensure_equal(&live.latest, &backtest.latest)
+    let instance = standalone_instance(&manifest, 1)?;
+    let live = Results::of_stores(&manifest, &instance, &stores.database.url(), &stores.redis.url())?;
+    let backtest = Results::of_backtest(&manifest, &instance, &FILES.map(fixture))?;
+    live.ensure_equal(&backtest)
 }
 
 /// One processor, then three, then two of which one is new: partitions change hands while trades come in.
@@ -83,40 +71,4 @@ fn finish(feed: &mut Process) -> Result<()> {
     let status = feed.wait(FEED_LIMIT)?;
     ensure!(status.success(), "{}", feed.log_tail());
     Ok(())
-}
-
-async fn results_of(manifest: &StrategyPipeline, stores: &Endpoints) -> Result<Results> {
-    let instance = standalone_instance(manifest, 1)?;
-    let postgres = PostgresStore::new(&PostgresOptions::new(stores.database.url(), "assay"))?;
-    let redis = RedisLatest::new(&RedisOptions {
-        url: stores.redis.url(),
-        key_prefix: manifest.spec.results.redis.key_prefix.clone(),
-        pipeline: instance.pipeline.clone(),
-    })?;
-    Ok(Results {
-        rows: postgres.dump(&instance.pipeline, &instance.revision).await?,
-        latest: redis.dump(&instance.revision).await?,
-    })
-}
-
-async fn backtest(manifest: &StrategyPipeline, folder: &Path) -> Result<Results> {
-    let instance = standalone_instance(manifest, 1)?;
-    let reading = ReadingArgs {
-        format: None,
-        venue: "binance".into(),
-        tick_interval: None,
-    };
-    let file = folder.join("results.sqlite");
-    let mut run = Backtest::start(manifest, instance.clone(), SqliteStore::open(&file).await?, 0).await?;
-    for record in open_files(&reading, &FILES.map(fixture))?.records {
-        run.apply(&record?).await?;
-    }
-    let latest = MemoryLatest::default();
-    latest.publish(&instance.revision, &run.everything()).await?;
-    run.finish().await?;
-    let store = SqliteStore::open(&file).await?;
-    Ok(Results {
-        rows: store.dump(&instance.pipeline, &instance.revision).await?,
-        latest: latest.dump(&instance.revision).await?,
-    })
 }

@@ -48,7 +48,7 @@ start_controller_manager() { # light | full
   local -a controllers=(garbage-collector namespace serviceaccount serviceaccount-token root-ca-certificate-publisher
     clusterrole-aggregation deployment replicaset statefulset disruption endpointslice validatingadmissionpolicy-status)
   [ "$1" = light ] || controllers+=(daemonset job cronjob ttl-after-finished pod-garbage-collector node-lifecycle
-    taint-eviction)
+    taint-eviction horizontal-pod-autoscaler)
   local list
   printf -v list '%s-controller,' "${controllers[@]}"
   start kube-controller-manager kube-controller-manager --kubeconfig "$config/controller-manager.kubeconfig" \

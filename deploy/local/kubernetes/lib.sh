@@ -29,6 +29,9 @@ use_folder() {
   cgroup=$cgroup_root/assay-$(sha256sum <<< "$lab" | cut -c1-12)
 }
 
+# step WORDS...: a headline of what comes next.
+step() { say ""; say "== $*"; }
+
 # start NAME COMMAND...: starts it detached and remembers it; does nothing when it already runs.
 start() {
   local name=$1
