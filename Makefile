@@ -12,6 +12,11 @@ SEED ?=
 # How many records a benchmark reads, and how often.
 RECORDS ?= 1000000
 ROUNDS ?= 3
+# How many pipelines and credentials the operator's benchmark has, how many topics it creates at once, of how many partitions.
+PIPELINES ?= 50
+CREDENTIALS ?= 5
+TOPICS ?= 25
+PARTITIONS ?= 3
 
 export CARGO_TERM_COLOR ?= auto
 
@@ -45,6 +50,12 @@ bench: install ## What the processor costs beside a consumer that does nothing: 
 	cargo build --release -p assay-processor -p assay-bench --bins
 	cargo run -p assay-tests --example bench -- --records $(RECORDS) --rounds $(ROUNDS) \
 		--assay target/release/assay --floor target/release/floor
+
+.PHONY: bench-operator
+bench-operator: install ## What the operator costs: make bench-operator PIPELINES=500 CREDENTIALS=50 TOPICS=250 ROUNDS=5
+	cargo build --release -p assay-operator --bins
+	ASSAY_BIN=$(CURDIR)/target/release/assay cargo run -p assay-tests --example bench-operator -- \
+		--pipelines $(PIPELINES) --credentials $(CREDENTIALS) --topics $(TOPICS) --partitions $(PARTITIONS) --rounds $(ROUNDS)
 
 .PHONY: lint
 lint: ## Check formatting, lints and scripts

@@ -57,9 +57,17 @@ impl Kafka {
     /// # Errors
     /// Kafka cannot be installed or does not start in time.
     pub fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// The same with a line of `server.properties` that differs from the lab's.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_with(property: &str) -> Result<Self> {
         let (home, scratch) = (kafka_home()?, Scratch::new("kafka")?);
         let (port, controller_port) = (Port::reserve()?, Port::reserve()?);
-        write_properties(&scratch, &port, &controller_port)?;
+        write_properties(&scratch, &port, &controller_port, property)?;
         format_storage(&home, &scratch)?;
         let process = Mutex::new(spawn(&home, &scratch)?);
         let kafka = Self {
@@ -363,7 +371,7 @@ fn kafka_home() -> Result<PathBuf> {
     ))
 }
 
-fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port) -> Result<()> {
+fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port, property: &str) -> Result<()> {
     let values = HashMap::from([
         ("@LISTENERS@", format!("PLAINTEXT://127.0.0.1:{}", port.number())),
         ("@CONTROLLER_PORT@", controller_port.number().to_string()),
@@ -374,7 +382,7 @@ fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port) -> R
     });
     Ok(std::fs::write(
         scratch.path().join("server.properties"),
-        filled + QUICK_RESTART,
+        filled + QUICK_RESTART + property,
     )?)
 }
 

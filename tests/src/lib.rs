@@ -7,6 +7,7 @@
 pub mod http;
 pub mod kafka;
 pub mod kubernetes;
+pub mod measure;
 pub mod model;
 pub mod pipeline;
 pub mod ports;

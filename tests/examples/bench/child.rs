@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use assay_tests::measure::{Usage, count};
 use assay_tests::{Process, wait};
 
-/// Linux counts CPU time for user space in hundredths of a second, whatever its timer does.
-const TICKS_PER_SECOND: f64 = 100.0;
 const START_LIMIT: Duration = Duration::from_mins(1);
 const END_LIMIT: Duration = Duration::from_mins(5);
 
@@ -77,36 +76,4 @@ pub(crate) fn measure(
         peak_mib: after.peak_mib,
         threads: after.threads,
     })
-}
-
-#[allow(clippy::cast_precision_loss, reason = "records, KiB and ticks stay far below 2^52")]
-fn count(number: u64) -> f64 {
-    number as f64
-}
-
-struct Usage {
-    cpu_s: f64,
-    peak_mib: f64,
-    threads: f64,
-}
-
-impl Usage {
-    fn of(pid: u32) -> Result<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        // proc(5): utime and stime are fields 14 and 15. The name, field 2, may hold spaces and ends with the last parenthesis.
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let ticks = |field: usize| -> Result<u64> { Ok(fields.get(field - 3).context("a short stat line")?.parse()?) };
-        Ok(Self {
-            cpu_s: count(ticks(14)? + ticks(15)?) / TICKS_PER_SECOND,
-            peak_mib: count(status_field(&status, "VmHWM:")?) / 1024.0,
-            threads: count(status_field(&status, "Threads:")?),
-        })
-    }
-}
-
-fn status_field(status: &str, name: &str) -> Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.with_context(|| format!("no {name} in the status"))?.parse()?)
 }

@@ -63,10 +63,18 @@ impl Installation {
 
     /// `run`, impatient enough for tests.
     pub fn start(&self, configure: impl FnOnce(&mut Command)) -> Result<Operator> {
+        self.start_patient(|command| {
+            command.args(["--resync=1s", "--secrets-age=1s", "--cleanup-limit=3s"]);
+            configure(command);
+        })
+    }
+
+    /// `run` at the pace of an installation.
+    pub fn start_patient(&self, configure: impl FnOnce(&mut Command)) -> Result<Operator> {
         let (admin, identity) = (Port::reserve()?, unique("operator"));
-        let mut command = self.command(&["run", "--processor-image=assay:test", "--cluster=lab"])?;
+        let mut command = self.command(&["run", "--processor-image=assay:test"])?;
         command
-            .args(["--resync=1s", "--secrets-age=1s", "--cleanup-limit=3s"])
+            .env("ASSAY_CLUSTER", "lab")
             .arg(format!("--namespace={}", self.watched))
             .arg(format!("--own-namespace={}", self.own_namespace))
             .arg(format!("--identity={identity}"))
@@ -100,7 +108,7 @@ impl Installation {
 
 /// A running operator.
 pub struct Operator {
-    process: Process,
+    pub process: Process,
     admin: Port,
     pub identity: String,
 }

@@ -256,37 +256,23 @@ impl Lab {
 
     /// The instances that processors are told of, by revision.
     pub fn instances(&self) -> Result<BTreeMap<String, RevisionInstance>> {
-        let texts = self
-            .config_maps()?
-            .into_iter()
-            .filter_map(|map| map.data?.remove("revision.json"));
-        let instances = texts.map(|text| serde_json::from_str::<RevisionInstance>(&text));
+        let instances = self.instances_of_all()?.into_iter();
         Ok(instances
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
             .map(|instance| (instance.revision.clone(), instance))
             .collect())
     }
 
+    /// The same where pipelines of equal settings share a topic, and so the name of their revision.
+    pub fn instances_of_all(&self) -> Result<Vec<RevisionInstance>> {
+        let maps = self.config_maps()?.into_iter();
+        let texts = maps.filter_map(|map| map.data?.remove("revision.json"));
+        let instances = texts.map(|text| serde_json::from_str::<RevisionInstance>(&text));
+        Ok(instances.collect::<Result<_, _>>()?)
+    }
+
     /// Does what a processor does first: registers its revision.
     pub fn register(&self, instance: &RevisionInstance) -> Result<()> {
-        let offsets = instance.offsets.iter().map(|o| StartOffsets {
-            partition: o.partition,
-            start_offset: o.start_offset,
-            live_from_offset: o.live_from_offset,
-        });
-        let registration = Registration {
-            pipeline: instance.pipeline.clone(),
-            cluster: instance.cluster.clone(),
-            namespace: instance.namespace.clone(),
-            name: instance.name.clone(),
-            revision: instance.revision.clone(),
-            settings: instance.settings.clone(),
-            engine_semantics: i32::try_from(instance.engine_semantics)?,
-            topic_identity: instance.topic_identity.clone(),
-            partitions: instance.partitions,
-            offsets: offsets.collect(),
-        };
+        let registration = registration(instance)?;
         let _guard = self.runtime.enter();
         let store = PostgresStore::new(&PostgresOptions::new(self.database.url(), "assay"))?;
         Ok(self.runtime.block_on(store.register(&registration, false))?)
@@ -333,6 +319,27 @@ impl Lab {
                 .unwrap_or_default()
         })
     }
+}
+
+/// What a processor registers of its revision.
+pub fn registration(instance: &RevisionInstance) -> Result<Registration> {
+    let offsets = instance.offsets.iter().map(|o| StartOffsets {
+        partition: o.partition,
+        start_offset: o.start_offset,
+        live_from_offset: o.live_from_offset,
+    });
+    Ok(Registration {
+        pipeline: instance.pipeline.clone(),
+        cluster: instance.cluster.clone(),
+        namespace: instance.namespace.clone(),
+        name: instance.name.clone(),
+        revision: instance.revision.clone(),
+        settings: instance.settings.clone(),
+        engine_semantics: i32::try_from(instance.engine_semantics)?,
+        topic_identity: instance.topic_identity.clone(),
+        partitions: instance.partitions,
+        offsets: offsets.collect(),
+    })
 }
 
 /// Status, reason and message of a condition of the current generation.
