@@ -74,7 +74,8 @@ struct Lane {
 
 impl<S: ResultStore> Backtest<S> {
     /// Registers the revision, `instance` of the manifest's settings, and takes its partitions over.
-    /// Rows of records from `live_from_offset` on are LIVE, as if the log had ended there when the revision was made.
+    /// Rows of records from `live_from_offset` on are LIVE, as if the log had ended there when the revision was made; an instance that
+    /// states its own offsets keeps them.
     ///
     /// # Errors
     /// Wrong settings, or a store that cannot be written.
@@ -248,11 +249,15 @@ pub struct Finished<S> {
 }
 
 fn registration(instance: RevisionInstance, live_from_offset: i64) -> Registration {
-    let offsets = |partition| StartOffsets {
-        partition,
-        start_offset: 0,
-        live_from_offset,
+    let offsets = |partition| {
+        let stated = instance.offsets.iter().find(|offsets| offsets.partition == partition);
+        StartOffsets {
+            partition,
+            start_offset: 0,
+            live_from_offset: stated.map_or(live_from_offset, |offsets| offsets.live_from_offset),
+        }
     };
+    let offsets = (0..instance.partitions).map(offsets).collect();
     Registration {
         pipeline: instance.pipeline,
         cluster: instance.cluster,
@@ -263,7 +268,7 @@ fn registration(instance: RevisionInstance, live_from_offset: i64) -> Registrati
         engine_semantics: i32::try_from(instance.engine_semantics).unwrap_or(i32::MAX),
         topic_identity: instance.topic_identity,
         partitions: instance.partitions,
-        offsets: (0..instance.partitions).map(offsets).collect(),
+        offsets,
     }
 }
 

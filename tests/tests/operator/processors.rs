@@ -1,15 +1,20 @@
-//! A settings change under load with real processors: replay, catch-up, promotion, retirement, rollback. Readers never step back, and
-//! both revisions hold what an undisturbed run makes of the same log.
+//! A settings change under load with real processors: replay, catch-up, promotion, retirement, the way back by settings and by rollback.
+//! Readers never step back, and both revisions hold what a backtest of the same trades makes.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use assay_crds::RevisionInstance;
+use assay_crds::{RevisionInstance, StrategyPipeline, load_pipeline};
+use assay_engine::Side;
+use assay_processor::backtest::Backtest;
+use assay_processor::feed::route::route;
+use assay_processor::feed::{FeedRecord, OwnedTrade, PrintedTrade};
+use assay_processor::stores::{PostgresOptions, PostgresStore, ResultStore as _, SqliteStore};
 use assay_tests::kafka::NewRecord;
-use assay_tests::processor::{Processor, run_to_end};
+use assay_tests::pipeline::ensure_equal;
 use assay_tests::scratch::{Scratch, unique};
 use assay_tests::trades::{RecordedTrade, slow_hour};
-use assay_tests::{Database, Kafka, Postgres, Redis, wait};
+use assay_tests::{Database, Kafka, Redis, wait};
 use redis::Commands as _;
 use serde_json::{Value, json};
 
@@ -45,8 +50,15 @@ impl System {
         })
     }
 
-    fn produce(&self, trades: &[RecordedTrade]) -> Result<()> {
-        let records: Vec<NewRecord> = trades.iter().map(RecordedTrade::record).collect();
+    /// Produces trades as a feed does.
+    fn produce(&self, trades: &[FeedRecord]) -> Result<()> {
+        let routed = trades.iter().flat_map(|trade| route(trade, PARTITIONS));
+        let records = routed.map(|routed| NewRecord {
+            partition: Some(routed.partition),
+            key: routed.key.into_bytes(),
+            value: routed.value,
+            timestamp_ms: None,
+        });
         Kafka::shared()?.produce(&self.topic, records)
     }
 
@@ -126,103 +138,109 @@ fn busy(mut manifest: Value) -> Value {
     manifest
 }
 
-/// What the processors of every revision that was ever started were told, by revision.
-type Told = BTreeMap<String, BTreeMap<String, String>>;
+/// What the processors of every revision that was ever started were told, manifest and instance, by revision.
+type Told = BTreeMap<String, (StrategyPipeline, RevisionInstance)>;
 
 fn told(lab: &Lab) -> Result<Told> {
     let data = lab.config_maps()?.into_iter().filter_map(|map| map.data);
-    let with_revision = data.filter_map(|data| {
-        let instance: RevisionInstance = serde_json::from_str(data.get("revision.json")?).ok()?;
-        Some((instance.revision, data))
+    let told = data.map(|data| {
+        let file = |name| data.get(name).with_context(|| format!("no {name}"));
+        let instance: RevisionInstance = serde_json::from_str(file("revision.json")?)?;
+        let manifest = load_pipeline(file("pipeline.json")?).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        Ok((instance.revision.clone(), (manifest, instance)))
     });
-    Ok(with_revision.collect())
+    told.collect()
 }
 
-/// Rows of all revisions, without what promotions changed.
-fn rows(database: &Database) -> Result<String> {
-    let dump = database.dump("assay")?;
-    Ok(dump
-        .lines()
-        .filter(|line| !line.starts_with("pipelines "))
-        .collect::<Vec<_>>()
-        .join("\n"))
+/// A recorded trade as a feed reads it.
+fn feed_record(trade: &RecordedTrade) -> Result<FeedRecord> {
+    let printed = PrintedTrade {
+        venue: "binance",
+        symbol: &trade.symbol,
+        trade_id: trade.trade_id,
+        price: &trade.price,
+        quantity: &trade.quantity,
+        side: if trade.side == "sell" { Side::Sell } else { Side::Buy },
+        event_time_us: trade.event_time_us,
+        received_time_us: trade.event_time_us,
+    };
+    Ok(FeedRecord::Trade(OwnedTrade::try_from(printed)?))
 }
 
-/// One undisturbed processor after another reads the same log for each revision into a database of its own.
-fn undisturbed(told: &Told, ends: &[i64]) -> Result<String> {
-    let (database, redis) = (Postgres::shared()?.create_database()?, Redis::start()?);
-    let output = run_to_end(&["migrate", "--postgres-url", &database.url()])?;
-    ensure!(output.status.success(), "assay migrate failed");
-    for (revision, files) in told {
-        let folder = Scratch::new("undisturbed")?;
-        for (name, text) in files {
-            std::fs::write(folder.path().join(name), text)?;
-        }
-        let mut processor = Processor::start(
-            revision,
-            |command, admin| {
-                command.arg("run").env("ASSAY_ADMIN", format!("127.0.0.1:{admin}"));
-                command.env("ASSAY_PIPELINE_FILE", folder.path().join("pipeline.json"));
-                command.env("ASSAY_REVISION_FILE", folder.path().join("revision.json"));
-                command
-                    .env("ASSAY_POSTGRES_URL", database.url())
-                    .env("ASSAY_REDIS_URL", redis.url());
-            },
-            &folder.path().join("log"),
-        )?;
-        wait::until(LIMIT, "the log's end", || {
-            processor.process().ensure_running()?;
-            Ok((progress(&database, revision)? == ends).then_some(()))
-        })?;
-        processor.process().signal(nix::sys::signal::Signal::SIGTERM);
-        processor.process().wait(LIMIT)?;
+/// Rows of a revision as a backtest of the trades makes them, without any server.
+async fn backtest(manifest: &StrategyPipeline, instance: &RevisionInstance, trades: &[FeedRecord]) -> Result<String> {
+    let folder = Scratch::new("backtest")?;
+    let file = folder.path().join("results.sqlite");
+    let mut run = Backtest::start(manifest, instance.clone(), SqliteStore::open(&file).await?, 0).await?;
+    for trade in trades {
+        run.apply(trade).await?;
     }
-    rows(&database)
+    run.finish().await?;
+    Ok(SqliteStore::open(&file)
+        .await?
+        .dump(&instance.pipeline, &instance.revision)
+        .await?)
+}
+
+async fn ensure_rows_of_a_backtest(database: &Database, told: &Told, trades: &[FeedRecord]) -> Result<()> {
+    let store = PostgresStore::new(&PostgresOptions::new(database.url(), "assay"))?;
+    for (revision, (manifest, instance)) in told {
+        let made = store.dump(&instance.pipeline, revision).await?;
+        ensure!(
+            made.contains("HIT"),
+            "no forecast of {revision} was judged: nothing is shown"
+        );
+        ensure_equal(&made, &backtest(manifest, instance, trades).await?).with_context(|| revision.clone())?;
+    }
+    Ok(())
+}
+
+fn change_window(lab: &Lab, window: &str) -> Result<()> {
+    lab.patch(
+        "majors",
+        &json!({"spec": {"settings": {"indicators": {"vwapWindow": window}}}}),
+    )
 }
 
 #[test]
 fn settings_change_under_load_and_back_while_readers_never_step_back() -> Result<()> {
-    let trades = slow_hour(4)?;
-    let (before, after) = trades.split_at(trades.len() / 2);
+    let trades = slow_hour(4)?.iter().map(feed_record).collect::<Result<Vec<_>>>()?;
+    let parts: Vec<&[FeedRecord]> = trades.chunks(trades.len().div_ceil(3)).collect();
     let mut system = System::start()?;
     let first = system.until("the first instance", |lab| Ok(lab.instances()?.into_keys().next()))?;
-    system.produce(before)?;
+    system.produce(parts[0])?;
     system.until_live(&first)?;
     system.until_shown(&first)?;
     let mut all_told = told(&system.lab)?;
 
-    let change = json!({"spec": {"settings": {"indicators": {"vwapWindow": "60s"}}}});
-    system.lab.patch("majors", &change)?;
+    change_window(&system.lab, "60s")?;
     let second = system.until("a second instance", |lab| {
         Ok(lab.instances()?.into_keys().find(|revision| *revision != first))
     })?;
     all_told.extend(told(&system.lab)?);
-    system.produce(after)?;
+    system.produce(parts[1])?;
     system.until_live(&second)?;
     system.until_shown(&second)?;
     system.until("the first revision to stop", |lab| {
         Ok(lab.replicas(&first)?.is_none().then_some(()))
     })?;
 
-    system.lab.assay(&["rollback", "majors"])?;
+    // The settings come back while the log grows: their instance resumes where it stopped, and reads what it missed.
+    change_window(&system.lab, "30s")?;
+    system.produce(parts[2])?;
     system.until_live(&first)?;
     system.until_shown(&first)?;
-    ensure!(system.reads > 100, "{} reads show nothing", system.reads);
-    let ends = Kafka::shared()?.log_ends(&system.topic, PARTITIONS)?;
-    system.pods.stop()?;
-    let made = rows(&system.lab.database)?;
-    for table in ["forecasts", "strategy_results"] {
-        ensure!(
-            made.lines().any(|line| line.starts_with(table)),
-            "no {table}: nothing is shown"
-        );
-    }
-    let expected = undisturbed(&all_told, &ends)?;
-    ensure!(made == expected, "rows differ:\n{}", first_difference(&made, &expected));
-    Ok(())
-}
+    system.until("the second revision to stop", |lab| {
+        Ok(lab.replicas(&second)?.is_none().then_some(()))
+    })?;
 
-fn first_difference(left: &str, right: &str) -> String {
-    let differs = left.lines().zip(right.lines()).find(|(l, r)| l != r);
-    differs.map_or_else(|| "one has more lines".to_owned(), |(l, r)| format!("{l}\n{r}"))
+    system.lab.assay(&["rollback", "majors"])?;
+    system.until_live(&second)?;
+    system.until_shown(&second)?;
+    ensure!(system.reads > 100, "{} reads show nothing", system.reads);
+    system.pods.stop()?;
+    ensure!(all_told.len() == 2, "two revisions were made, and none anew");
+    let lab = &system.lab;
+    lab.runtime
+        .block_on(ensure_rows_of_a_backtest(&lab.database, &all_told, &trades))
 }
