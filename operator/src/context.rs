@@ -52,6 +52,8 @@ pub struct Context {
     /// Every pipeline, as the watches keep them: one store a watched namespace, or one for all.
     stores_of_pipelines: Vec<Reflected<DeserializeGuard<StrategyPipeline>>>,
     memory: Mutex<HashMap<String, Memory>>,
+    /// Uids of pipelines that were let start an upgrade; the watch may not show them yet.
+    upgrading: Mutex<BTreeSet<String>>,
 }
 
 /// What one pass leaves to the next of the same pipeline.
@@ -82,11 +84,12 @@ impl Context {
             secrets: Secrets::new(client.clone(), settings.secrets_age),
             client,
             settings,
-            kafka: KafkaPool::default(),
+            kafka: KafkaPool::new(observer.kafka_calls.clone()),
             stores: StorePool::default(),
             observer,
             stores_of_pipelines: pipelines,
             memory: Mutex::default(),
+            upgrading: Mutex::default(),
         })
     }
 
@@ -124,8 +127,32 @@ impl Context {
         change(memory.entry(uid.to_owned()).or_default());
     }
 
+    /// Lets a pipeline start an upgrade where fewer than `most` others are `moving` or were let start: passes run beside each other, and
+    /// none sees in the watch what another decides at the same moment.
+    ///
+    /// # Errors
+    /// How many others there are, where those are enough.
+    pub fn start_upgrade(&self, uid: &str, moving: &BTreeSet<String>, most: usize) -> Result<(), usize> {
+        let mut upgrading = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = upgrading.union(moving).filter(|other| *other != uid).count();
+        if others >= most {
+            return Err(others);
+        }
+        upgrading.insert(uid.to_owned());
+        Ok(())
+    }
+
+    /// Notes that a pipeline's own status tells of its upgrade, or that there is none.
+    pub fn upgrade_is_told(&self, uid: &str) {
+        self.upgrading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+    }
+
     /// Forgets a pipeline that is gone.
     pub fn forget(&self, uid: &str) {
+        self.upgrade_is_told(uid);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }

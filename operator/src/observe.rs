@@ -62,6 +62,8 @@ pub struct Observer {
     passes: IntCounterVec,
     running: IntGauge,
     phases: HistogramVec,
+    /// What the brokers were asked, by call.
+    pub kafka_calls: IntCounterVec,
     /// Records that wait, by namespace and name.
     pub lag: IntGaugeVec,
     /// Seconds until retention deletes the oldest unread record.
@@ -97,6 +99,13 @@ impl Observer {
             "assay_operator_reconciles_running",
             "Passes that run now; at 32 further pipelines wait for their turn.",
         )?;
+        let kafka_calls = IntCounterVec::new(
+            Opts::new(
+                "assay_operator_kafka_calls_total",
+                "Questions and orders to brokers, by call.",
+            ),
+            &["call"],
+        )?;
         let by_pipeline = &["namespace", "pipeline"];
         let lag = IntGaugeVec::new(
             Opts::new("assay_operator_lag_records", "Records that wait; absent where unknown."),
@@ -116,6 +125,7 @@ impl Observer {
         registry.register(Box::new(passes.clone()))?;
         registry.register(Box::new(running.clone()))?;
         registry.register(Box::new(phases.clone()))?;
+        registry.register(Box::new(kafka_calls.clone()))?;
         registry.register(Box::new(lag.clone()))?;
         registry.register(Box::new(headroom.clone()))?;
         registry.register(Box::new(ready.clone()))?;
@@ -124,6 +134,7 @@ impl Observer {
             passes,
             running,
             phases,
+            kafka_calls,
             lag,
             headroom,
             ready,

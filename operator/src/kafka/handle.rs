@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounterVec;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::bounds::{Bounds, LogBounds, SharedBounds};
 use super::config::Connection;
 use super::kafka_admin::{self, TopicDescription};
 
 /// How long one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(8);
-/// Log ends younger than this are not asked for again: many pipelines share one answer.
-const BOUNDS_AGE: Duration = Duration::from_secs(5);
+/// Settings of brokers, which change with a restart, are not asked for again before this.
+const BROKERS_AGE: Duration = Duration::from_mins(1);
 
 /// What went wrong at Kafka, by what can be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,18 +87,6 @@ pub struct TopicFound {
     pub settings: Result<BTreeMap<String, String>, KafkaError>,
 }
 
-/// First offset and end of one partition's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogBounds {
-    /// First offset that is still there.
-    pub start: i64,
-    /// Offset of the next record.
-    pub end: i64,
-}
-
-/// Bounds by partition; a partition that could not be read is not in the map.
-pub type Bounds = BTreeMap<i32, LogBounds>;
-
 /// Which offset is asked for.
 #[derive(Debug, Clone, Copy)]
 pub enum OffsetQuestion {
@@ -112,29 +102,31 @@ pub enum OffsetQuestion {
 pub struct KafkaHandle {
     admin: AdminClient<DefaultClientContext>,
     consumer: BaseConsumer,
-    watched: Mutex<Watched>,
-}
-
-#[derive(Default)]
-struct Watched {
-    /// Topics that somebody asked about, with their partitions, and when: all of them are asked for in one call.
-    topics: BTreeMap<String, (i32, Instant)>,
-    bounds: BTreeMap<String, (Instant, Bounds)>,
+    bounds: SharedBounds,
+    /// Whether brokers create topics by themselves, as last read.
+    auto_creation: Mutex<Option<(Instant, bool)>>,
+    calls: IntCounterVec,
 }
 
 impl KafkaHandle {
-    /// Makes the clients; connects when first asked.
+    /// Makes the clients, which connect when first asked; `calls` counts what is asked, by call.
     ///
     /// # Errors
     /// Where librdkafka refuses a setting.
-    pub fn new(connection: &Connection) -> Result<Self, KafkaError> {
+    pub fn new(connection: &Connection, calls: IntCounterVec) -> Result<Self, KafkaError> {
         let config = connection.client_config();
         let refused = |error: rdkafka::error::KafkaError| KafkaError::Configuration(error.to_string());
         Ok(Self {
             admin: config.create().map_err(refused)?,
             consumer: config.create().map_err(refused)?,
-            watched: Mutex::default(),
+            bounds: SharedBounds::default(),
+            auto_creation: Mutex::default(),
+            calls,
         })
+    }
+
+    fn count(&self, call: &str) {
+        self.calls.with_label_values(&[call]).inc();
     }
 
     /// The topic with its settings; `None` where it does not exist.
@@ -142,26 +134,35 @@ impl KafkaHandle {
     /// # Errors
     /// Where Kafka does not answer or denies the description.
     pub async fn topic(self: &Arc<Self>, name: &str) -> Result<Option<TopicFound>, KafkaError> {
+        self.count("describe_topic");
         let (handle, topic) = (Arc::clone(self), name.to_owned());
         let described =
             blocking(move || kafka_admin::describe_topic(handle.admin.inner().native_ptr(), &topic, CALL_LIMIT));
         let Some(description) = described.await? else {
+            self.bounds.forget(name);
             return Ok(None);
         };
         let settings = self.settings(&ResourceSpecifier::Topic(name)).await;
         Ok(Some(TopicFound { description, settings }))
     }
 
-    /// Whether brokers create topics by themselves; `None` where that may not be read.
+    /// Whether brokers create topics by themselves, as of the last minute; `None` where that may not be read.
     pub async fn creates_topics_by_itself(self: &Arc<Self>) -> Option<bool> {
+        let known = *self.auto_creation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = known.filter(|(read, _)| read.elapsed() < BROKERS_AGE) {
+            return Some(value);
+        }
         let handle = Arc::clone(self);
         let broker = blocking(move || Ok(handle.any_broker())).await.ok()??;
         let settings = self.settings(&ResourceSpecifier::Broker(broker)).await.ok()?;
-        settings.get("auto.create.topics.enable").map(|value| value == "true")
+        let value = settings.get("auto.create.topics.enable")? == "true";
+        *self.auto_creation.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), value));
+        Some(value)
     }
 
-    /// A broker's id, from metadata that the client holds already.
+    /// A broker's id.
     fn any_broker(&self) -> Option<i32> {
+        self.count("metadata");
         let metadata = self
             .consumer
             .client()
@@ -171,6 +172,7 @@ impl KafkaHandle {
     }
 
     async fn settings(&self, resource: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, String>, KafkaError> {
+        self.count("describe_configs");
         let answers = self
             .admin
             .describe_configs([resource], &options())
@@ -200,6 +202,7 @@ impl KafkaHandle {
         replication_factor: i32,
         settings: &BTreeMap<String, String>,
     ) -> Result<(), KafkaError> {
+        self.count("create_topic");
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication_factor));
         for (key, value) in settings {
             topic = topic.set(key, value);
@@ -224,6 +227,7 @@ impl KafkaHandle {
         name: &str,
         settings: &BTreeMap<String, String>,
     ) -> Result<(), KafkaError> {
+        self.count("alter_configs");
         let (handle, topic) = (Arc::clone(self), name.to_owned());
         let settings: Vec<(String, String)> = settings.clone().into_iter().collect();
         blocking(move || {
@@ -237,6 +241,8 @@ impl KafkaHandle {
     /// # Errors
     /// Where Kafka refuses.
     pub async fn delete_topic(&self, name: &str) -> Result<(), KafkaError> {
+        self.count("delete_topic");
+        self.bounds.forget(name);
         let answers = self
             .admin
             .delete_topics(&[name], &options())
@@ -256,6 +262,7 @@ impl KafkaHandle {
         if groups.is_empty() {
             return Ok(());
         }
+        self.count("delete_groups");
         let answers = self
             .admin
             .delete_groups(groups, &options())
@@ -271,44 +278,12 @@ impl KafkaHandle {
     ///
     /// # Errors
     /// Where Kafka does not answer.
-    pub async fn bounds(self: &Arc<Self>, topic: &str, partitions: i32) -> Result<Bounds, KafkaError> {
-        if let Some(fresh) = self.watch(topic, partitions) {
-            return Ok(fresh);
-        }
-        let handle = Arc::clone(self);
-        let asked: BTreeMap<String, i32> = self.watched_topics();
-        let found = blocking(move || handle.read_bounds(&asked)).await?;
-        let now = Instant::now();
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched
-            .bounds
-            .extend(found.into_iter().map(|(topic, bounds)| (topic, (now, bounds))));
-        Ok(watched
-            .bounds
-            .get(topic)
-            .map(|(_, bounds)| bounds.clone())
-            .unwrap_or_default())
-    }
-
-    /// Notes that somebody asks; gives an answer that is fresh enough.
-    fn watch(&self, topic: &str, partitions: i32) -> Option<Bounds> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.topics.insert(topic.to_owned(), (partitions, Instant::now()));
-        let (read, bounds) = watched.bounds.get(topic)?;
-        (read.elapsed() < BOUNDS_AGE).then(|| bounds.clone())
-    }
-
-    /// Topics that were asked about lately.
-    fn watched_topics(&self) -> BTreeMap<String, i32> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched
-            .topics
-            .retain(|_, (_, asked)| asked.elapsed() < super::pool::IDLE_LIMIT);
-        watched
-            .topics
-            .iter()
-            .map(|(topic, (partitions, _))| (topic.clone(), *partitions))
-            .collect()
+    pub async fn bounds(self: &Arc<Self>, topic: &str, description: &TopicDescription) -> Result<Bounds, KafkaError> {
+        let read = |asked| {
+            let handle = Arc::clone(self);
+            blocking(move || handle.read_bounds(&asked))
+        };
+        self.bounds.get(topic, description, read).await
     }
 
     fn read_bounds(&self, topics: &BTreeMap<String, i32>) -> Result<BTreeMap<String, Bounds>, KafkaError> {
@@ -351,6 +326,7 @@ impl KafkaHandle {
         topics: &BTreeMap<String, i32>,
         question: OffsetQuestion,
     ) -> Result<BTreeMap<(String, i32), i64>, KafkaError> {
+        self.count("list_offsets");
         let asked = match question {
             OffsetQuestion::Start => Offset::Beginning,
             OffsetQuestion::End => Offset::End,
@@ -363,10 +339,13 @@ impl KafkaHandle {
                     .map_err(|e| KafkaError::from_client(&e))?;
             }
         }
-        let answer = self
-            .consumer
-            .offsets_for_times(list, CALL_LIMIT)
-            .map_err(|e| KafkaError::from_client(&e))?;
+        let answer = match self.consumer.offsets_for_times(list, CALL_LIMIT) {
+            // Said where not one of the partitions is known.
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) => {
+                return Ok(BTreeMap::new());
+            }
+            answer => answer.map_err(|e| KafkaError::from_client(&e))?,
+        };
         let elements = answer.elements();
         let known = elements.iter().filter(|element| element.error().is_ok());
         Ok(known

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounterVec;
+
 use super::config::Connection;
 use super::handle::{KafkaError, KafkaHandle};
 
@@ -11,12 +13,21 @@ use super::handle::{KafkaError, KafkaHandle};
 pub const IDLE_LIMIT: Duration = Duration::from_mins(3);
 
 /// The handles.
-#[derive(Default)]
 pub struct KafkaPool {
     handles: Mutex<HashMap<String, (Arc<KafkaHandle>, Instant)>>,
+    calls: IntCounterVec,
 }
 
 impl KafkaPool {
+    /// Without handles; `calls` counts what all of them ask, by call.
+    #[must_use]
+    pub fn new(calls: IntCounterVec) -> Self {
+        Self {
+            handles: Mutex::default(),
+            calls,
+        }
+    }
+
     /// The handle of a connection, made where there is none.
     ///
     /// # Errors
@@ -30,7 +41,7 @@ impl KafkaPool {
             *used = now;
             return Ok(Arc::clone(handle));
         }
-        let handle = Arc::new(KafkaHandle::new(connection)?);
+        let handle = Arc::new(KafkaHandle::new(connection, self.calls.clone())?);
         handles.insert(digest, (Arc::clone(&handle), now));
         Ok(handle)
     }

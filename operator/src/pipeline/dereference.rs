@@ -1,17 +1,18 @@
 //! All reads of a pass. What cannot be read is kept as an error beside the rest: which of them matters is for `validate` to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use assay_crds::spec::Management;
-use assay_crds::{RevisionInstance, StrategyPipeline};
+use assay_crds::{RevisionInstance, StrategyPipeline, StrategyPipelineStatus};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::build::REVISION_KEY;
+use super::status::CATCHING_UP;
 use crate::context::Context;
 use crate::kafka::{Bounds, Connection, KafkaError, KafkaHandle, OffsetQuestion, TopicFound};
 use crate::names::{self, PipelineKey};
@@ -39,8 +40,8 @@ pub struct Found {
     pub other_claims: Vec<Claim>,
     /// Other pipelines that cannot be read: whatever topic they name.
     pub unreadable: usize,
-    /// Pipelines that are moving to another revision now, this one left out.
-    pub moving: usize,
+    /// Uids of pipelines that are moving to another revision now, this one left out.
+    pub moving: BTreeSet<String>,
     /// The log of the source topic.
     pub bounds: Result<Bounds, KafkaError>,
     /// First offsets inside the history window; read only where a new instance may be needed.
@@ -57,6 +58,15 @@ pub struct Found {
     pub at: Instant,
     /// The same by the clock, milliseconds since the epoch.
     pub now_ms: i64,
+}
+
+impl Found {
+    /// Id of the source topic; `None` where it is missing or not known.
+    #[must_use]
+    pub fn topic_identity(&self) -> Option<&str> {
+        let topic = self.topics.get(&self.pipeline.spec.source.topic)?;
+        Some(&topic.as_ref().ok()?.as_ref()?.description.id)
+    }
 }
 
 /// A Deployment of ours.
@@ -160,7 +170,7 @@ async fn read_kafka(pipeline: &StrategyPipeline, kafka: &Result<Arc<KafkaHandle>
     }
     let source = &pipeline.spec.source;
     let bounds = match topics.get(&source.topic) {
-        Some(Ok(Some(topic))) => kafka.bounds(&source.topic, topic.description.partitions).await,
+        Some(Ok(Some(topic))) => kafka.bounds(&source.topic, &topic.description).await,
         _ => Ok(Bounds::new()),
     };
     (topics, kafka.creates_topics_by_itself().await, bounds)
@@ -246,21 +256,19 @@ fn claims(context: &Context, pipeline: &StrategyPipeline, key: &PipelineKey) -> 
     )
 }
 
-/// Other pipelines whose status names a candidate.
-fn moving(context: &Context, key: &PipelineKey) -> usize {
+/// Other pipelines whose candidate replays the log. One that waits for a person's word costs nobody a turn.
+fn moving(context: &Context, key: &PipelineKey) -> BTreeSet<String> {
     let others = context.pipelines();
-    let others = others
-        .iter()
-        .filter_map(|guard| guard.0.as_ref().ok())
-        .filter(|other| other.uid().as_deref() != Some(&key.uid));
-    others
-        .filter(|other| {
-            other
-                .status
-                .as_ref()
-                .is_some_and(|status| status.candidate_revision.is_some())
-        })
-        .count()
+    let others = others.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let catches_up = |status: &StrategyPipelineStatus| {
+        let mut reasons = status.conditions.iter().map(|condition| condition.reason.as_str());
+        status.candidate_revision.is_some() && reasons.any(|reason| reason == CATCHING_UP)
+    };
+    let moving = others.filter(|other| other.status.as_ref().is_some_and(catches_up));
+    moving
+        .filter_map(ResourceExt::uid)
+        .filter(|uid| *uid != key.uid)
+        .collect()
 }
 
 /// Who only looks at a topic claims nothing.

@@ -46,6 +46,12 @@ impl PassError {
         }
     }
 
+    /// Whether the object was changed by somebody else between reading and writing it.
+    #[must_use]
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
+    }
+
     /// The event's reason.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -22,7 +22,7 @@ use self::apply::{apply, apply_topics, stop_all};
 use self::build::{Blueprint, build};
 use self::dereference::{Found, dereference};
 pub use self::error::PassError;
-use self::validate::{Judgement, validate};
+use self::validate::{Hold, Judgement, is_upgrade, validate};
 use crate::context::Context;
 use crate::crash_points::crash_point;
 use crate::names::{FIELD_MANAGER, PAUSED, PipelineKey};
@@ -61,6 +61,11 @@ pub async fn reconcile(
         Ok(action) => {
             context.remember(&key.uid, |memory| memory.failures = 0);
             Ok(action)
+        }
+        // Somebody changed the object during the pass; the watch brings its new form.
+        Err(error) if error.is_conflict() => {
+            pass.end(Outcome::Waiting);
+            Ok(Action::requeue(held_pause(&context, &key.uid)))
         }
         Err(error) => {
             pass.end(Outcome::Failed);
@@ -106,7 +111,8 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     pass.phase("dereference");
     let found = dereference(context, pipeline).await?;
     pass.phase("validate");
-    let judgement = validate(&found, &context.settings);
+    let mut judgement = validate(&found, &context.settings);
+    take_turn(context, &found, &mut judgement);
     let result = write(context, &found, &judgement, pass).await;
     pass.phase("status");
     crash_point!("status.before");
@@ -114,6 +120,28 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     report(context, &found, &judgement, failure.as_deref()).await?;
     let progress = result?;
     Ok(finish(context, &found, &judgement, progress, pass))
+}
+
+/// An upgrade that is judged to be free to start still needs its turn among the passes that run now.
+fn take_turn(context: &Context, found: &Found, judgement: &mut Judgement) {
+    let uid = &found.key.uid;
+    if !is_upgrade(found, judgement) {
+        // Once the status in the watch names the candidate, everybody counts it; an upgrade that is over needs no counting.
+        let status = found.pipeline.status.as_ref();
+        let is_told = status.is_some_and(|status| status.candidate_revision.is_some());
+        let is_over = judgement
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.state == RolloutState::Complete);
+        if is_told || is_over {
+            context.upgrade_is_told(uid);
+        }
+    } else if judgement.hold.is_none()
+        && let Err(others) = context.start_upgrade(uid, &found.moving, context.settings.max_concurrent_upgrades)
+    {
+        judgement.runs.clear();
+        judgement.hold = Some(Hold::UpgradePending(others));
+    }
 }
 
 async fn delete(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
@@ -307,7 +335,7 @@ fn without_figures(status: &StrategyPipelineStatus) -> StrategyPipelineStatus {
     for condition in status
         .conditions
         .iter_mut()
-        .filter(|condition| condition.reason == "CatchingUp")
+        .filter(|condition| condition.reason == status::CATCHING_UP)
     {
         condition.message.clear();
     }

@@ -8,13 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::dereference::Found;
 use super::validate::{Hold, Judgement};
 use crate::names;
-use crate::rollout::RolloutState;
+use crate::rollout::{Rollout, RolloutState};
 use crate::scaling::{self, Headroom, Rates, TimeToDrain};
 use crate::text;
 use crate::topics::{TopicPlan, TopicState};
 
 /// Partitions that status names.
 const WORST_PARTITIONS: usize = 10;
+
+/// Reason of `RolloutComplete` while a revision replays the log.
+pub const CATCHING_UP: &str = "CatchingUp";
 
 /// A condition before its transition time is known.
 struct Verdict {
@@ -49,7 +52,11 @@ pub fn status(
     // Where the store is away, what was last known stays: a column that empties itself would look like a loss.
     let live = view.map_or(before.live_revision.clone(), |view| view.live.clone());
     let scores = view.map(|view| view.scores).unwrap_or_default();
-    let wanted = judgement.rollout.as_ref().map(|rollout| rollout.wanted.to_string());
+    let started = judgement
+        .rollout
+        .as_ref()
+        .filter(|rollout| is_started(rollout, judgement));
+    let wanted = started.map(|rollout| rollout.wanted.to_string());
     let mut status = StrategyPipelineStatus {
         observed_generation: pipeline.metadata.generation,
         conditions: conditions(pipeline, &before.conditions, verdicts(found, judgement, failure)),
@@ -101,7 +108,11 @@ fn revisions(found: &Found, judgement: &Judgement) -> Vec<RevisionStatus> {
     let Ok(view) = &found.view else {
         return found.pipeline.status.clone().unwrap_or_default().revisions;
     };
-    let running = judgement.rollout.iter().flat_map(|rollout| &rollout.run);
+    let running = judgement
+        .rollout
+        .iter()
+        .filter(|rollout| is_started(rollout, judgement));
+    let running = running.flat_map(|rollout| &rollout.run);
     let mut names: Vec<&String> = view.revisions.keys().chain(running).collect();
     names.sort();
     names.dedup();
@@ -116,6 +127,12 @@ fn revisions(found: &Found, judgement: &Judgement) -> Vec<RevisionStatus> {
         }
     };
     names.iter().map(status).collect()
+}
+
+/// Whether the wanted revision exists or is made in this pass. One that is held back before it was made is no candidate: others that wait
+/// for their turn count candidates.
+fn is_started(rollout: &Rollout, judgement: &Judgement) -> bool {
+    !rollout.is_new || judgement.hold.is_none()
 }
 
 fn phase(name: &str, live: Option<&str>, judgement: &Judgement) -> &'static str {
@@ -179,7 +196,8 @@ fn add_lag(status: &mut StrategyPipelineStatus, found: &Found, rates: Option<Rat
     });
 }
 
-/// Lag of the live revision with its progress; `None` where nothing is live.
+/// Lag of the live revision with its progress; `None` where nothing is live. Progress in a topic that was made anew says nothing about
+/// the log that is there now: unknown, never zero.
 #[must_use]
 pub fn live_lag(
     found: &Found,
@@ -190,11 +208,9 @@ pub fn live_lag(
     let view = found.view.as_ref().ok()?;
     let live = view.revisions.get(view.live.as_ref()?)?;
     let nothing = crate::kafka::Bounds::new();
-    let lag = scaling::lag(
-        live.partitions,
-        found.bounds.as_ref().unwrap_or(&nothing),
-        &live.progress,
-    );
+    let same_log = found.topic_identity() == Some(live.topic_identity.as_str());
+    let bounds = found.bounds.as_ref().ok().filter(|_| same_log);
+    let lag = scaling::lag(live.partitions, bounds.unwrap_or(&nothing), &live.progress);
     Some((lag, &live.progress))
 }
 
@@ -330,7 +346,7 @@ fn rollout_verdict(found: &Found, judgement: &Judgement) -> Verdict {
             Verdict::new(
                 kind,
                 "False",
-                "CatchingUp",
+                CATCHING_UP,
                 format!("revision {wanted} replays the log: {replayed} of its history"),
             )
         }

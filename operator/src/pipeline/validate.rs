@@ -165,11 +165,12 @@ fn hold(found: &Found, judgement: &Judgement, most_upgrades: usize) -> Option<Ho
     if let Err(error) = &found.view {
         return Some(Hold::Store(error.clone()));
     }
-    (is_upgrade(found, judgement) && found.moving >= most_upgrades).then_some(Hold::UpgradePending(found.moving))
+    let moving = found.moving.len();
+    (is_upgrade(found, judgement) && moving >= most_upgrades).then_some(Hold::UpgradePending(moving))
 }
 
 /// Whether a new revision would start only because this build's engine means something else.
-fn is_upgrade(found: &Found, judgement: &Judgement) -> bool {
+pub(super) fn is_upgrade(found: &Found, judgement: &Judgement) -> bool {
     let Ok(view) = &found.view else { return false };
     let live = view.live.as_ref().and_then(|live| view.revisions.get(live));
     let starts = judgement.rollout.as_ref().is_some_and(|rollout| rollout.is_new);

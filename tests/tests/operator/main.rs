@@ -13,6 +13,7 @@ mod deletion;
 mod figures;
 mod installation;
 mod lab;
+mod lag;
 mod leases;
 mod lifecycle;
 mod outages;

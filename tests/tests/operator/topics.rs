@@ -2,13 +2,14 @@
 
 use anyhow::{Context as _, Result};
 use assay_tests::Kafka;
+use assay_tests::kafka::NewRecord;
 use assay_tests::scratch::unique;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use serde_json::json;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, condition};
 
 /// A topic's setting as the broker has it.
 fn setting(lab: &Lab, topic: &str, key: &str) -> Result<Option<String>> {
@@ -92,11 +93,85 @@ fn r5_drift_is_repaired_and_a_foreign_key_survives() -> Result<()> {
 }
 
 #[test]
-fn a_topic_created_anew_starts_a_new_revision() -> Result<()> {
+fn r4_an_observed_topic_is_neither_changed_nor_deleted() -> Result<()> {
+    let lab = Lab::start()?;
+    let topic = unique("raw.trades");
+    Kafka::shared()?.create_topic_with(&topic, 3, &[("retention.ms", "700000000")])?;
+    let mut manifest = lab.manifest("majors", &topic);
+    manifest["spec"]["source"]["management"] = json!("Observed");
+    manifest["spec"]["source"]["deletionPolicy"] = json!("Delete");
+    lab.apply(&manifest)?;
+    let message = lab.until_condition("majors", "TopicsReady", "False", "TopicMismatch")?;
+    assert!(
+        message.contains("lacks retention.ms=864000000; let its owner set it"),
+        "{message}"
+    );
+    manifest["spec"]["source"]["config"] = json!({"retention.ms": "700000000"});
+    lab.apply(&manifest)?;
+    lab.until_condition("majors", "TopicsReady", "True", "Ready")?;
+    lab.delete("majors")?;
+    lab.wait_until_gone("majors")?;
+    assert_eq!(setting(&lab, &topic, "retention.ms")?.as_deref(), Some("700000000"));
+    Ok(())
+}
+
+#[test]
+fn r4_a_managed_topic_that_was_there_before_is_adopted_with_its_records() -> Result<()> {
+    let lab = Lab::start()?;
+    let topic = unique("raw.trades");
+    Kafka::shared()?.create_topic_with(&topic, 3, &[])?;
+    produce(&topic, 9)?;
+    lab.apply(&lab.manifest("majors", &topic))?;
+    lab.until_condition("majors", "TopicsReady", "True", "Ready")?;
+    // What the manifest states is set; what was written before is history to replay.
+    assert_eq!(setting(&lab, &topic, "retention.ms")?.as_deref(), Some("864000000"));
+    let instance = lab.instance_beside(&[])?;
+    let offsets = instance.offsets.iter().map(|o| (o.start_offset, o.live_from_offset));
+    assert_eq!(offsets.collect::<Vec<_>>(), [(0, 3); 3]);
+    Ok(())
+}
+
+/// So many records, dealt out to three partitions.
+fn produce(topic: &str, records: i32) -> Result<()> {
+    let record = |number: i32| NewRecord {
+        partition: Some(number % 3),
+        value: b"{}".to_vec(),
+        ..NewRecord::default()
+    };
+    Kafka::shared()?.produce(topic, (0..records).map(record))
+}
+
+#[test]
+fn brokers_that_create_topics_by_themselves_are_told_of() -> Result<()> {
+    let kafka = Kafka::start_with("auto.create.topics.enable=true")?;
+    let lab = Lab::with_brokers(kafka.bootstrap())?;
+    lab.apply(&lab.manifest("majors", "raw.trades"))?;
+    let message = lab.until_condition("majors", "BrokerAutoCreation", "True", "Enabled")?;
+    assert!(message.contains("set auto.create.topics.enable=false"), "{message}");
+    // It is a warning: the topic is made as stated before anybody can make it otherwise.
+    lab.until_condition("majors", "TopicsReady", "True", "Ready")?;
+    assert_eq!(kafka.log_ends("raw.trades", 3)?, [0; 3]);
+    let orderly = Lab::start()?;
+    orderly.apply(&orderly.manifest("majors", &unique("raw.trades")))?;
+    orderly.until_condition("majors", "TopicsReady", "True", "Ready")?;
+    assert_eq!(condition(&orderly.get("majors")?, "BrokerAutoCreation"), None);
+    Ok(())
+}
+
+#[test]
+fn a_topic_created_anew_starts_a_new_revision_at_the_start_of_the_new_log() -> Result<()> {
     let lab = Lab::start()?;
     let topic = unique("raw.trades");
     lab.apply(&lab.manifest("majors", &topic))?;
     let first = lab.wait("the first instance", || Ok(lab.instances()?.into_values().next()))?;
+    produce(&topic, 30)?;
+    // The operator has seen the old log's end, and may remember it for some seconds.
+    lab.register(&first)?;
+    lab.until_live("majors", &first.revision)?;
+    lab.until("majors", "the old log's lag", |p| {
+        let lag = p.status.as_ref().and_then(|status| status.lag.as_ref());
+        lag.is_some_and(|lag| lag.total == "30")
+    })?;
     Kafka::shared()?.start_deleting_topic(&topic)?;
     let second = lab.wait("another revision", || {
         Ok(lab
@@ -105,5 +180,7 @@ fn a_topic_created_anew_starts_a_new_revision() -> Result<()> {
             .find(|instance| instance.topic_identity != first.topic_identity))
     })?;
     assert_ne!(second.revision, first.revision);
+    let offsets = second.offsets.iter().map(|o| (o.start_offset, o.live_from_offset));
+    assert_eq!(offsets.collect::<Vec<_>>(), [(0, 0); 3]);
     Ok(())
 }

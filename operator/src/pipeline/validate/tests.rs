@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
         claims: Vec::new(),
         other_claims: Vec::new(),
         unreadable: 0,
-        moving: 0,
+        moving: BTreeSet::new(),
         at_history: Some(bounds.keys().map(|p| (*p, 40)).collect()),
         bounds: Ok(bounds),
         store: Err(StoreError::Url),
@@ -200,14 +201,18 @@ fn a_candidate_gets_at_most_the_extra_replicas() {
     assert_eq!(replicas[&wanted(&found)], 4);
 }
 
+fn others(count: usize) -> BTreeSet<String> {
+    (0..count).map(|number| format!("other-{number}")).collect()
+}
+
 #[test]
 fn an_upgrade_of_the_engine_waits_while_enough_others_move() {
     let mut found = found(|_| ());
     let old = stored(&found, ENGINE_SEMANTICS + 1, 60);
     make_live(&mut found, "0123456789-1", old);
-    found.moving = 1;
+    found.moving = others(1);
     assert_eq!(validate(&found, &settings()).hold, None);
-    found.moving = 2;
+    found.moving = others(2);
     assert_eq!(validate(&found, &settings()).hold, Some(Hold::UpgradePending(2)));
 }
 
@@ -216,6 +221,6 @@ fn a_change_of_settings_waits_for_no_upgrade() {
     let mut found = found(|_| ());
     let live = stored(&found, ENGINE_SEMANTICS, 60);
     make_live(&mut found, "0123456789-1", live);
-    found.moving = 99;
+    found.moving = others(99);
     assert_eq!(validate(&found, &settings()).hold, None);
 }
