@@ -14,12 +14,12 @@ use crate::commit::dead_letters::{self, DeadLetterMirror};
 use crate::commit::flush::Flusher;
 use crate::commit::publish::Publisher;
 use crate::commit::snapshots::SnapshotWriter;
-use crate::ingest::batch::BatchPool;
 use crate::ingest::lag::{LagBoard, LagWatch};
 use crate::ingest::log_client::{LogClient, LogError};
 use crate::ingest::ownership::{Ownership, OwnershipError, Parts};
 use crate::ingest::poll::{GroupEvent, PollCommand, PollLoop};
 use crate::ingest::rebalance::GroupContext;
+use crate::ingest::record_queue::{GroupConsumer, RecordQueue};
 use crate::ingest::takeover::TakeOver;
 use crate::partition::actor::{ActorEvent, Shared};
 use crate::partition::workers::{WorkerThreads, Workers};
@@ -41,6 +41,9 @@ pub enum ProcessError {
     /// The dead letters cannot be sent.
     #[error(transparent)]
     DeadLetters(#[from] dead_letters::ProducerError),
+    /// Kafka's client has no memory for a queue.
+    #[error("Kafka's client gives no queue; raise the memory limit")]
+    NoQueue,
     /// The system refused a thread or an address.
     #[error("{what}: {cause}")]
     System {
@@ -96,19 +99,19 @@ impl Process {
             health.works(dependency);
         }
         let pulse = Arc::new(Pulse::default());
-        let pool = BatchPool::default();
         let rows_full = Arc::new(Notify::new());
         let (events, actors) = mpsc::unbounded_channel();
         let shared = Shared {
-            pool: pool.clone(),
             metrics: Arc::clone(&metrics),
             events,
             rows_full: Arc::clone(&rows_full),
             max_rows: config.max_rows,
             snapshot_bytes: config.snapshot_bytes,
         };
+        let consumer = consumer(config, &metrics)?;
+        let queues = record_queues(&consumer, config.workers)?;
         let (workers, worker_threads) =
-            Workers::start(config.workers, &shared).map_err(|cause| system("worker threads", cause))?;
+            Workers::start(&queues, &shared).map_err(|cause| system("worker threads", cause))?;
         let (poll, commands) = std::sync::mpsc::channel();
         let (group_events, group) = mpsc::unbounded_channel();
         let snapshots = SnapshotWriter::new(Arc::clone(&stores.results), Arc::clone(&metrics));
@@ -124,9 +127,15 @@ impl Process {
 
         let mut tasks = JoinSet::new();
         serve_admin(config, stores, &common, &mut tasks).await?;
-        let consumer = consumer(config, &common)?;
-        let pulse = Arc::clone(&common.pulse);
-        let poll_loop = PollLoop::new(consumer, config.topic.clone(), commands, group_events, pool, pulse);
+        let poll_loop = PollLoop::new(
+            consumer,
+            config.topic.clone(),
+            commands,
+            group_events,
+            Arc::clone(&common.workers),
+            queues,
+            Arc::clone(&common.pulse),
+        );
         let poll_thread = std::thread::Builder::new()
             .name("poll".into())
             .spawn(move || poll_loop.run());
@@ -168,7 +177,13 @@ impl Process {
         ended
     }
 
+    /// Ends everything; the poll thread last, because closing the consumer needs that nobody else holds it.
     async fn leave(mut self, offsets: Vec<(i32, i64)>) {
+        self.tasks.shutdown().await;
+        self.workers.finish();
+        let threads = self.worker_threads;
+        // Workers never wait for anything but requests.
+        let _ = tokio::task::spawn_blocking(move || threads.join()).await;
         // The poll thread may have ended by itself.
         let _ = self.poll.send(PollCommand::Close(offsets));
         let poll_thread = self.poll_thread;
@@ -178,11 +193,6 @@ impl Process {
             Ok(outcome) => warn!(?outcome, "the poll thread did not end well"),
             Err(_) => warn!("leaving the group took too long; the session will expire by itself"),
         }
-        self.workers.finish();
-        self.tasks.shutdown().await;
-        let threads = self.worker_threads;
-        // Workers never wait for anything but requests.
-        let _ = tokio::task::spawn_blocking(move || threads.join()).await;
     }
 }
 
@@ -193,13 +203,19 @@ fn system(what: impl Into<String>, cause: std::io::Error) -> ProcessError {
     }
 }
 
-fn consumer(
-    config: &RunConfig,
-    common: &Common,
-) -> Result<rdkafka::consumer::BaseConsumer<GroupContext>, ProcessError> {
+fn consumer(config: &RunConfig, metrics: &Arc<Metrics>) -> Result<Arc<GroupConsumer>, ProcessError> {
     let client = config.kafka.group_member(&config.group).map_err(LogError::from)?;
-    let context = GroupContext::new(Arc::clone(&common.metrics));
-    Ok(client.create_with_context(context).map_err(LogError::Configuration)?)
+    let context = GroupContext::new(Arc::clone(metrics));
+    let consumer = client.create_with_context(context).map_err(LogError::Configuration)?;
+    Ok(Arc::new(consumer))
+}
+
+/// One queue for each worker.
+fn record_queues(consumer: &Arc<GroupConsumer>, workers: usize) -> Result<Vec<Arc<RecordQueue>>, ProcessError> {
+    let queues: Option<Vec<_>> = (0..workers.max(1))
+        .map(|_| RecordQueue::new(Arc::clone(consumer)))
+        .collect();
+    queues.ok_or(ProcessError::NoQueue)
 }
 
 async fn serve_admin(

@@ -21,6 +21,7 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 const TOPIC: &str = "raw.trades";
 const PARTITIONS: i32 = 3;
@@ -143,24 +144,47 @@ async fn stores() -> Stores {
     }
 }
 
-/// Runs until every partition is committed and published up to `records` records in all, then shuts down in order.
-async fn run_until(cluster: &Cluster, stores: &Stores, records: i64) {
-    let (stop, stopped) = oneshot::channel();
-    let running = tokio::spawn(run(config(cluster), stores.clone(), async {
-        let _ = stopped.await;
-    }));
-    let deadline = Instant::now() + PATIENCE;
-    while !is_at(stores, records).await {
-        assert!(!running.is_finished(), "the run ended: {:?}", running.await);
-        assert!(
-            Instant::now() < deadline,
-            "not at {records} records: {:?}",
-            stores.results.progress(PIPELINE, REVISION).await
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// A run in the background.
+struct Running {
+    run: JoinHandle<Result<(), RunError>>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Running {
+    fn start(cluster: &Cluster, stores: &Stores) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let run = tokio::spawn(run(config(cluster), stores.clone(), async {
+            let _ = stopped.await;
+        }));
+        Self { run, stop }
     }
-    stop.send(()).unwrap();
-    running.await.unwrap().unwrap();
+
+    async fn wait_for<F: Future<Output = bool>>(&mut self, what: &str, is_so: impl Fn() -> F) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so().await {
+            assert!(!self.run.is_finished(), "the run ended: {:?}", (&mut self.run).await);
+            assert!(Instant::now() < deadline, "waited in vain for {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until every partition is committed and published up to `records` records in all.
+    async fn reach(&mut self, stores: &Stores, records: i64) {
+        self.wait_for(&format!("{records} records"), || is_at(stores, records))
+            .await;
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.run.await.unwrap().unwrap();
+    }
+}
+
+/// Runs until `records` records are done, then shuts down in order.
+async fn run_until(cluster: &Cluster, stores: &Stores, records: i64) {
+    let mut running = Running::start(cluster, stores);
+    running.reach(stores, records).await;
+    running.stop().await;
 }
 
 async fn is_at(stores: &Stores, records: i64) -> bool {
@@ -197,6 +221,37 @@ async fn two_runs_with_a_shutdown_between_them_leave_what_one_run_leaves() {
         "{wanted}"
     );
     assert_eq!(dump(&halves).await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_move_to_another_run_and_back_leave_what_one_run_leaves() {
+    let cluster = cluster();
+    let of_two = stores().await;
+    let of_one = stores().await;
+    // Registers both revisions at the same log end, because that decides which rows are live.
+    run_until(&cluster, &of_two, 0).await;
+    run_until(&cluster, &of_one, 0).await;
+    produce(&cluster, 0..200);
+    let mut first = Running::start(&cluster, &of_two);
+    first.reach(&of_two, 1200).await;
+    let alone = epochs(&of_two).await;
+    let mut second = Running::start(&cluster, &of_two);
+    produce(&cluster, 200..400);
+    let moved = || async { epochs(&of_two).await > alone };
+    first.wait_for("a partition to move", moved).await;
+    first.reach(&of_two, 2400).await;
+    first.stop().await;
+    produce(&cluster, 400..600);
+    second.reach(&of_two, 3600).await;
+    second.stop().await;
+    run_until(&cluster, &of_one, 3600).await;
+    assert_eq!(dump(&of_two).await, dump(&of_one).await);
+}
+
+/// Sum of all epochs: one for each take-over.
+async fn epochs(stores: &Stores) -> i64 {
+    let progress = stores.results.progress(PIPELINE, REVISION).await.unwrap();
+    progress.iter().map(|progress| progress.fence.epoch).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,7 +170,7 @@ impl<S: ResultStore> Backtest<S> {
             record_time_us: None,
             key: routed.key.as_bytes(),
             value: &routed.value,
-            headers: "",
+            headers: None,
         };
         let stopped = |stop| BacktestError::Stopped {
             partition: routed.partition,

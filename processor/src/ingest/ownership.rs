@@ -11,12 +11,12 @@ use tracing::{info, warn};
 
 use super::log_client::LogClient;
 use super::poll::{GroupEvent, PollCommand, Start};
+use super::record_queue::FetchError;
 use super::takeover::{TakeOver, TakeOverError};
 use crate::commit::flush::{FlushRequest, jittered};
 use crate::commit::publish::PublishRequest;
 use crate::commit::snapshots::SnapshotWriter;
-use crate::partition::actor::{ActorEvent, Attached, Tenure};
-use crate::partition::queue::Backlog;
+use crate::partition::actor::{ActorEvent, Attached, PartitionReport, Tenure};
 use crate::partition::workers::Workers;
 use crate::partition::{LogBounds, Recovered, Stop};
 use crate::resilience::health::{Dependency, HealthBoard};
@@ -124,7 +124,7 @@ impl Ownership {
                     None => return Err(OwnershipError::PollThreadEnded),
                 },
                 event = actors.recv() => match event {
-                    Some(event) => self.on_actor(event)?,
+                    Some(event) => self.on_actor(event).await?,
                     None => return Err(OwnershipError::WorkerDied),
                 },
                 Some((partition, tenure, result)) = self.taken_over.recv() => {
@@ -146,19 +146,19 @@ impl Ownership {
             GroupEvent::Assigned(partitions) => self.assigned(&partitions),
             GroupEvent::Revoked(partitions) => self.revoked(partitions),
             GroupEvent::Lost(partitions) => self.lost(&partitions),
-            GroupEvent::PositionLost => self.position_lost().await,
             GroupEvent::Trouble(cause) => warn!(cause, "Kafka"),
             GroupEvent::Fatal(cause) => return Err(OwnershipError::Kafka(cause)),
         }
         Ok(())
     }
 
-    fn on_actor(&mut self, event: ActorEvent) -> Result<(), OwnershipError> {
+    async fn on_actor(&mut self, event: ActorEvent) -> Result<(), OwnershipError> {
         match event {
             ActorEvent::WentLive(partition, _) => info!(partition, "live"),
             ActorEvent::Stopped(partition, tenure, stop) => self.stopped(partition, tenure, stop),
             ActorEvent::Fenced(partition, tenure) => self.fenced(partition, tenure),
             ActorEvent::Restart(partition, tenure) => self.restart(partition, tenure),
+            ActorEvent::FetchFailed(error) => self.fetch_failed(&error).await,
             ActorEvent::WorkerDied => return Err(OwnershipError::WorkerDied),
         }
         Ok(())
@@ -233,31 +233,35 @@ impl Ownership {
         }
     }
 
-    /// Kafka does not say which partition fell off its log: the bounds and the positions do.
-    async fn position_lost(&mut self) {
-        let working = self.working(&self.stays.keys().copied().collect::<Vec<_>>());
+    async fn fetch_failed(&mut self, error: &FetchError) {
+        warn!(partition = error.partition, %error, "Kafka");
+        if error.is_position_lost() {
+            self.position_lost(error.partition).await;
+        }
+    }
+
+    /// The partition fell off its log: the bounds and its position tell on which side.
+    async fn position_lost(&mut self, partition: i32) {
+        let Some(stay) = self.stays.get(&partition).copied() else {
+            return;
+        };
         let bounds = self
             .parts
             .log
-            .ask(move |log| log.bounds(&working))
+            .ask(move |log| log.bounds(&[partition]))
             .await
             .unwrap_or_else(|error| {
                 self.parts.health.fails(Dependency::Kafka, &error);
                 BTreeMap::new()
             });
-        for report in self.parts.workers.report().await {
-            let Some(stay) = self.stays.get(&report.partition).copied() else {
-                continue;
-            };
-            self.parts.workers.detach(report.partition);
-            match bounds
-                .get(&report.partition)
-                .and_then(|log| off_log(report.position, *log))
-            {
-                Some(stop) => self.stopped(report.partition, stay.tenure, stop),
-                // Fetching ended without a visible reason: recovery finds it, or goes on.
-                None => self.restart(report.partition, stay.tenure),
-            }
+        let reports = self.parts.workers.report().await;
+        let position = reports.iter().find(|report| report.partition == partition);
+        self.parts.workers.detach(partition);
+        let off = |(log, report): (&LogBounds, &PartitionReport)| off_log(report.position, *log);
+        match bounds.get(&partition).zip(position).and_then(off) {
+            Some(stop) => self.stopped(partition, stay.tenure, stop),
+            // Fetching ended without a visible reason: recovery finds it, or goes on.
+            None => self.restart(partition, stay.tenure),
         }
     }
 
@@ -285,21 +289,12 @@ impl Ownership {
         for reason in &recovered.unusable_snapshots {
             warn!(partition, reason, "snapshot left aside");
         }
-        let backlog = Arc::new(Backlog::default());
-        let offset = recovered.resume_offset;
-        let attached = Attached {
-            partition: recovered.partition,
-            tenure,
-            backlog: Arc::clone(&backlog),
-        };
-        self.parts.workers.attach(attached);
-        let mailbox = Arc::clone(self.parts.workers.mailbox(partition));
         self.command(PollCommand::Start(Box::new(Start {
-            partition,
-            tenure,
-            offset,
-            backlog,
-            mailbox,
+            offset: recovered.resume_offset,
+            attached: Attached {
+                partition: recovered.partition,
+                tenure,
+            },
         })));
         self.stays.insert(partition, Stay { tenure, working: true });
     }
@@ -372,7 +367,7 @@ fn off_log(position: i64, log: LogBounds) -> Option<Stop> {
     }
 }
 
-/// Finishes partitions: steps what is queued, commits, publishes, leaves a snapshot where nothing is newer. Over budget,
+/// Finishes partitions: ends their intake, commits, publishes, leaves a snapshot where nothing is newer. Over budget,
 /// the rest is abandoned and the next owner replays it. Gives the committed offsets for the group.
 async fn drain(parts: &Parts, partitions: &[i32]) -> Vec<(i32, i64)> {
     if partitions.is_empty() {
@@ -393,7 +388,7 @@ async fn drain(parts: &Parts, partitions: &[i32]) -> Vec<(i32, i64)> {
 }
 
 async fn settle(parts: &Parts, partitions: &[i32]) {
-    parts.workers.drain().await;
+    parts.workers.drain(partitions).await;
     // One flush may be under way with older records: the next one takes the rest.
     request(&parts.flush).await;
     request(&parts.publish).await;

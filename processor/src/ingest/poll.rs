@@ -1,40 +1,31 @@
-//! The poll thread: owns the group's consumer and nothing else.
+//! The poll thread: keeps this process a member of the group, and says which partitions are fetched.
 //!
-//! It drains Kafka into one batch per partition, hands batches to the workers' queues and carries out commands between
-//! two polls. It never waits for a store, and never stops polling: a full queue pauses its partition.
+//! It serves the group's events and carries out commands between two polls; records go past it, into the workers'
+//! queues. It never waits for a store, and for a worker only as long as that takes for the records in its hands: so a
+//! rebalance is answered at once, and the group's poll interval is kept, whatever else the process is busy with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
-use super::batch::{Batch, BatchPool};
-use super::rebalance::{Fact, GroupContext};
+use super::rebalance::Fact;
+use super::record_queue::{GroupConsumer, RecordQueue, Route};
 use crate::crash_points::crash_point;
-use crate::partition::actor::{Delivery, Tenure, WorkerMailbox};
-use crate::partition::queue::Backlog;
+use crate::partition::actor::Attached;
+use crate::partition::workers::{Workers, worker_of};
 use crate::resilience::health::Pulse;
 
-/// How long a poll waits for the first message; commands wait as long.
+/// How long a poll waits for an event; commands wait as long.
 const IDLE: Duration = Duration::from_millis(10);
-/// The same while a partition is paused.
-const IDLE_PAUSED: Duration = Duration::from_millis(2);
-/// Messages taken in one lap before commands and facts are looked at.
-const LAP_MESSAGES: usize = 4096;
-/// Batches are handed over at this size, so that decoding starts while the lap goes on.
-const BATCH_BYTES: usize = 128 * 1024;
-/// A full queue gets this long to sink before its partition is paused: pausing throws away what was fetched ahead.
-const PATIENCE: Duration = Duration::from_millis(50);
-/// One nap while waiting for it.
-const NAP: Duration = Duration::from_millis(1);
 
 /// What the poll thread is told.
 pub enum PollCommand {
@@ -54,16 +45,10 @@ pub enum PollCommand {
 
 /// A partition to fetch.
 pub struct Start {
-    /// Partition.
-    pub partition: i32,
-    /// Its stay.
-    pub tenure: Tenure,
+    /// The recovered partition, for its worker.
+    pub attached: Attached,
     /// First offset.
     pub offset: i64,
-    /// Bytes that wait for its worker.
-    pub backlog: Arc<Backlog>,
-    /// Its worker.
-    pub mailbox: Arc<WorkerMailbox>,
 }
 
 /// What the poll thread tells.
@@ -75,61 +60,51 @@ pub enum GroupEvent {
     Revoked(Vec<i32>),
     /// See [`Fact::Lost`]; already given up.
     Lost(Vec<i32>),
-    /// A position is outside the log of some partition.
-    PositionLost,
     /// Kafka said something worth showing.
     Trouble(String),
     /// The client cannot go on.
     Fatal(String),
 }
 
-struct Intake {
-    tenure: Tenure,
-    backlog: Arc<Backlog>,
-    mailbox: Arc<WorkerMailbox>,
-    open: Batch,
-    paused: bool,
-    /// Being revoked: what still comes belongs to the next owner.
-    ending: bool,
-}
-
 /// Everything that lives on the poll thread.
 pub struct PollLoop {
-    consumer: BaseConsumer<GroupContext>,
+    consumer: Arc<GroupConsumer>,
     topic: String,
     commands: Receiver<PollCommand>,
     events: UnboundedSender<GroupEvent>,
-    pool: BatchPool,
+    workers: Arc<Workers>,
+    /// One for each worker.
+    queues: Vec<Arc<RecordQueue>>,
     pulse: Arc<Pulse>,
     /// Assigned by the group.
     assigned: BTreeSet<i32>,
     /// Fetched: assigned, taken over and started.
-    intakes: BTreeMap<i32, Intake>,
-    full_since: Option<Instant>,
+    fetched: BTreeMap<i32, Route>,
 }
 
 impl PollLoop {
     /// A loop over a consumer that has not subscribed yet.
     #[must_use]
     pub fn new(
-        consumer: BaseConsumer<GroupContext>,
+        consumer: Arc<GroupConsumer>,
         topic: String,
         commands: Receiver<PollCommand>,
         events: UnboundedSender<GroupEvent>,
-        pool: BatchPool,
+        workers: Arc<Workers>,
+        queues: Vec<Arc<RecordQueue>>,
         pulse: Arc<Pulse>,
     ) -> Self {
-        let (assigned, intakes) = Default::default();
+        let (assigned, fetched) = Default::default();
         Self {
             consumer,
             topic,
             commands,
             events,
-            pool,
+            workers,
+            queues,
             pulse,
             assigned,
-            intakes,
-            full_since: None,
+            fetched,
         }
     }
 
@@ -141,10 +116,9 @@ impl PollLoop {
         self.consumer.subscribe(&[&self.topic])?;
         loop {
             self.pulse.beat();
-            self.lap();
-            self.hand_over_all();
+            self.serve_events();
             self.relay_facts();
-            self.mind_backlogs();
+            self.fetched.values().for_each(Route::renew);
             match self.obey() {
                 Obeyed::GoOn => {}
                 Obeyed::Close(offsets) => {
@@ -155,23 +129,19 @@ impl PollLoop {
         }
     }
 
-    /// Takes what is there, up to a bound.
-    fn lap(&mut self) {
-        let paused = self.intakes.values().any(|intake| intake.paused);
-        let mut wait = if paused { IDLE_PAUSED } else { IDLE };
-        for _ in 0..LAP_MESSAGES {
-            match self.consumer.poll(wait) {
-                None => return,
-                Some(Ok(message)) => take(&mut self.intakes, &self.pool, &message),
-                Some(Err(error)) => report(&self.events, &error),
+    /// Serves what the group has to say; its facts are recorded on the way.
+    fn serve_events(&self) {
+        let mut wait = IDLE;
+        while let Some(event) = self.consumer.poll(wait) {
+            match event {
+                Ok(record) => self.tell(GroupEvent::Fatal(format!(
+                    "record {} of partition {} went past its worker",
+                    record.offset(),
+                    record.partition()
+                ))),
+                Err(error) => self.tell(group_error(&error)),
             }
             wait = Duration::ZERO;
-        }
-    }
-
-    fn hand_over_all(&mut self) {
-        for (partition, intake) in &mut self.intakes {
-            hand_over(*partition, intake, &self.pool);
         }
     }
 
@@ -183,11 +153,8 @@ impl PollLoop {
                     self.tell(GroupEvent::Assigned(partitions));
                 }
                 Fact::Revoked(partitions) => {
+                    // The client gives nothing more of any partition until this is answered.
                     self.assigned.retain(|partition| !partitions.contains(partition));
-                    // Intake ends here; what was handed over is drained by its worker.
-                    for partition in &partitions {
-                        self.intakes.entry(*partition).and_modify(|intake| intake.ending = true);
-                    }
                     self.tell(GroupEvent::Revoked(partitions));
                 }
                 Fact::Lost(partitions) => {
@@ -195,50 +162,6 @@ impl PollLoop {
                     self.unassign(&partitions);
                     self.tell(GroupEvent::Lost(partitions));
                 }
-            }
-        }
-    }
-
-    /// Waits a little for full queues, then pauses their partitions; lets low ones go on.
-    fn mind_backlogs(&mut self) {
-        let full: Vec<i32> = self.which(|intake| !intake.paused && intake.backlog.is_full());
-        if full.is_empty() {
-            self.full_since = None;
-        } else if self.full_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
-            std::thread::sleep(NAP);
-        } else {
-            self.set_paused(&full, true);
-        }
-        let low = self.which(|intake| intake.paused && intake.backlog.is_low());
-        self.set_paused(&low, false);
-    }
-
-    fn which(&self, wanted: impl Fn(&Intake) -> bool) -> Vec<i32> {
-        self.intakes
-            .iter()
-            .filter(|(_, intake)| wanted(intake))
-            .map(|(partition, _)| *partition)
-            .collect()
-    }
-
-    fn set_paused(&mut self, partitions: &[i32], paused: bool) {
-        if partitions.is_empty() {
-            return;
-        }
-        let list = self.list(partitions);
-        let result = if paused {
-            self.consumer.pause(&list)
-        } else {
-            self.consumer.resume(&list)
-        };
-        if let Err(error) = result {
-            warn!(?partitions, paused, %error, "intake could not be paused or resumed");
-            return;
-        }
-        debug!(?partitions, paused, "intake");
-        for partition in partitions {
-            if let Some(intake) = self.intakes.get_mut(partition) {
-                intake.paused = paused;
             }
         }
     }
@@ -264,21 +187,22 @@ impl PollLoop {
 
     /// The re-check after a take-over: callbacks run on this thread, so `assigned` cannot change meanwhile.
     fn start(&mut self, start: Start) {
-        let Start {
-            partition,
-            tenure,
-            offset,
-            backlog,
-            mailbox,
-        } = start;
-        if !self.assigned.contains(&partition) || self.intakes.contains_key(&partition) {
+        let Start { attached, offset } = start;
+        let (partition, tenure) = (attached.partition.fence().partition, attached.tenure);
+        if !self.assigned.contains(&partition) || self.fetched.contains_key(&partition) {
             info!(partition, tenure, "no longer assigned; not started");
             return;
         }
-        let mut list = TopicPartitionList::new();
-        let started = list
-            .add_partition_offset(&self.topic, partition, Offset::Offset(offset))
-            .and_then(|()| self.consumer.incremental_assign(&list));
+        let queue = &self.queues[worker_of(partition, self.queues.len())];
+        let Some(route) = queue.route(&self.topic, partition) else {
+            self.tell(GroupEvent::Fatal(format!("partition {partition} has no queue")));
+            return;
+        };
+        // The worker has the partition before the first of its records.
+        let parked = self.workers.park(&[partition]);
+        self.workers.attach(attached);
+        let started = self.assign(partition, offset);
+        drop(parked);
         if let Err(error) = started {
             self.tell(GroupEvent::Fatal(format!(
                 "partition {partition} could not be started at {offset}: {error}"
@@ -286,29 +210,23 @@ impl PollLoop {
             return;
         }
         info!(partition, tenure, offset, "fetching");
-        self.intakes.insert(
-            partition,
-            Intake {
-                tenure,
-                backlog,
-                mailbox,
-                open: self.pool.take(),
-                paused: false,
-                ending: false,
-            },
-        );
+        self.fetched.insert(partition, route);
+    }
+
+    fn assign(&self, partition: i32, offset: i64) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))?;
+        self.consumer.incremental_assign(&list)
     }
 
     /// Gives up those that are fetched. An empty delta is legal, and answers a revocation as well.
     fn unassign(&mut self, partitions: &[i32]) {
-        let mut fetched = Vec::new();
-        for partition in partitions {
-            if let Some(intake) = self.intakes.remove(partition) {
-                self.pool.give_back(intake.open);
-                fetched.push(*partition);
-            }
-        }
-        if let Err(error) = self.consumer.incremental_unassign(&self.list(&fetched)) {
+        let mut fetched: Vec<i32> = partitions.to_vec();
+        fetched.retain(|partition| self.fetched.remove(partition).is_some());
+        let parked = self.workers.park(&fetched);
+        let unassigned = self.consumer.incremental_unassign(&self.list(&fetched));
+        drop(parked);
+        if let Err(error) = unassigned {
             warn!(?fetched, %error, "partitions could not be unassigned");
         }
     }
@@ -331,7 +249,7 @@ impl PollLoop {
 
     fn rejoin(&mut self) {
         warn!("leaving the group to join again");
-        let all: Vec<i32> = self.intakes.keys().copied().collect();
+        let all: Vec<i32> = self.fetched.keys().copied().collect();
         self.unassign(&all);
         self.assigned.clear();
         self.consumer.unsubscribe();
@@ -340,14 +258,13 @@ impl PollLoop {
         }
     }
 
-    /// Commits the last group offsets and leaves: dropping the consumer closes it.
-    fn close(self, offsets: &[(i32, i64)]) {
+    /// Commits the last group offsets and leaves: dropping the consumer closes it. The workers have ended by now, so
+    /// that this is the last to hold it.
+    fn close(mut self, offsets: &[(i32, i64)]) {
         self.commit(offsets, CommitMode::Sync);
         self.consumer.context().close();
-        let all: Vec<i32> = self.intakes.keys().copied().collect();
-        if let Err(error) = self.consumer.incremental_unassign(&self.list(&all)) {
-            debug!(%error, "nothing to unassign while closing");
-        }
+        let all: Vec<i32> = self.fetched.keys().copied().collect();
+        self.unassign(&all);
     }
 
     fn list(&self, partitions: &[i32]) -> TopicPartitionList {
@@ -369,39 +286,9 @@ enum Obeyed {
     Close(Vec<(i32, i64)>),
 }
 
-/// Appends a message to its partition's open batch; one without an intake belongs to the next owner.
-fn take(intakes: &mut BTreeMap<i32, Intake>, pool: &BatchPool, message: &BorrowedMessage<'_>) {
-    let partition = message.partition();
-    let Some(intake) = intakes.get_mut(&partition).filter(|intake| !intake.ending) else {
-        return;
-    };
-    intake.open.push(message);
-    if intake.open.bytes() >= BATCH_BYTES {
-        hand_over(partition, intake, pool);
-    }
-}
-
-fn hand_over(partition: i32, intake: &mut Intake, pool: &BatchPool) {
-    if intake.open.is_empty() {
-        return;
-    }
-    let batch = std::mem::replace(&mut intake.open, pool.take());
-    intake.backlog.add(batch.bytes());
-    intake.mailbox.push_records(Delivery {
-        partition,
-        tenure: intake.tenure,
-        batch,
-    });
-}
-
-fn report(events: &UnboundedSender<GroupEvent>, error: &KafkaError) {
-    let event = match error {
-        KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-            GroupEvent::PositionLost
-        }
+fn group_error(error: &KafkaError) -> GroupEvent {
+    match error {
         KafkaError::MessageConsumptionFatal(code) => GroupEvent::Fatal(format!("Kafka client: {code}")),
         other => GroupEvent::Trouble(other.to_string()),
-    };
-    // Nobody listens any more only when the process ends.
-    let _ = events.send(event);
+    }
 }

@@ -1,18 +1,22 @@
-//! The thread that owns partitions: decodes, steps and collects effects, and answers requests in between.
+//! The thread that owns partitions: takes their records, decodes, steps and collects effects, and answers requests in
+//! between.
 //!
-//! Nothing here waits for a store or for Kafka.
+//! It reads records from its own queue, in place: a thread between Kafka's client and the step would cost more than the
+//! step. The group's events are the poll thread's, so the group never waits for a computation here, and a worker that
+//! takes no records holds nobody up: its queue fills, and the client stops fetching. Nothing here waits for a store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{debug, error, info};
 
-use super::queue::{Backlog, Mail, Mailbox};
+use super::mailbox::Mailbox;
 use super::{Applied, Partition, Resting, SnapshotImage, Stop, Verdict};
 use crate::crash_points::crash_point;
-use crate::ingest::batch::{Batch, BatchPool};
+use crate::ingest::record_queue::{FetchError, LogMessage, RecordReader};
 use crate::latest::Publish;
 use crate::stores::{Advance, Fence};
 use crate::telemetry::Metrics;
@@ -21,19 +25,12 @@ use crate::telemetry::Metrics;
 /// memory, replay and the distance between Redis and Postgres grow without bound.
 const HELD_BYTES: u64 = 32 * 1024 * 1024;
 
+/// How long a call waits for its room to fill. Bounds the time that a record lies there unseen; requests, and the
+/// publisher's among them, end the wait earlier.
+const WAIT: Duration = Duration::from_millis(10);
+
 /// The stay of a partition in this process; a new take-over gets a new number.
 pub type Tenure = u64;
-
-/// Records on their way to a worker.
-#[derive(Debug)]
-pub struct Delivery {
-    /// Partition.
-    pub partition: i32,
-    /// The tenure the records were fetched in; those of an earlier one are dropped.
-    pub tenure: Tenure,
-    /// The records.
-    pub batch: Batch,
-}
 
 /// What a worker can be asked.
 #[derive(Debug)]
@@ -52,8 +49,10 @@ pub enum Request {
     Changed(oneshot::Sender<Vec<Changed>>),
     /// Give all views of one partition; `None` where it is not live here.
     Everything(i32, oneshot::Sender<Option<Publish>>),
-    /// Answer when the records before this request are done.
-    Drain(oneshot::Sender<()>),
+    /// Take no more records of these, and answer.
+    Drain(Vec<i32>, oneshot::Sender<()>),
+    /// Do nothing for a while.
+    StandStill(Standstill),
     /// Give the state of one partition if everything of it is committed.
     AtRest(i32, oneshot::Sender<Option<SnapshotImage>>),
     /// Describe the partitions.
@@ -72,6 +71,15 @@ pub struct Changed {
     pub whole: bool,
 }
 
+/// A worker's pause while its partitions change.
+#[derive(Debug)]
+pub struct Standstill {
+    /// Tells that the worker stands still.
+    pub here: Sender<()>,
+    /// Ends when it may go on.
+    pub until: Receiver<()>,
+}
+
 /// A partition on its way into a worker.
 #[derive(Debug)]
 pub struct Attached {
@@ -79,8 +87,6 @@ pub struct Attached {
     pub partition: Partition,
     /// Its stay.
     pub tenure: Tenure,
-    /// Bytes that wait for it.
-    pub backlog: Arc<Backlog>,
 }
 
 /// The advances of one worker, and snapshots to write once they are in the tables.
@@ -129,6 +135,8 @@ pub enum ActorEvent {
     Fenced(i32, Tenure),
     /// It must be recovered again; it is no longer in the worker.
     Restart(i32, Tenure),
+    /// Kafka's client told an error in the place of a record.
+    FetchFailed(FetchError),
     /// The worker ended without being asked to.
     WorkerDied,
 }
@@ -136,8 +144,6 @@ pub enum ActorEvent {
 /// What a worker shares with the rest of the process.
 #[derive(Clone)]
 pub struct Shared {
-    /// Used-up batches.
-    pub pool: BatchPool,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Where events go.
@@ -150,13 +156,14 @@ pub struct Shared {
     pub snapshot_bytes: u64,
 }
 
-/// The lanes of a worker.
-pub type WorkerMailbox = Mailbox<Request, Delivery>;
+/// The requests to a worker.
+pub type WorkerMailbox = Mailbox<Request>;
 
 struct Actor {
     partition: Partition,
     tenure: Tenure,
-    backlog: Arc<Backlog>,
+    /// Being drained: what still comes belongs to the next owner.
+    ending: bool,
     /// Everything was handed out for publishing once.
     announced: bool,
 }
@@ -193,8 +200,11 @@ struct Worker {
 }
 
 /// Runs a worker until [`Request::Finish`].
-pub fn run_worker(mailbox: &WorkerMailbox, shared: Shared) {
-    let alarm = DeathAlarm(Some(shared.events.clone()));
+pub fn run_worker(mailbox: &WorkerMailbox, mut reader: RecordReader, shared: Shared) {
+    let mut end = End {
+        mailbox,
+        alarm: Some(shared.events.clone()),
+    };
     let mut worker = Worker {
         actors: BTreeMap::new(),
         shared,
@@ -202,27 +212,31 @@ pub fn run_worker(mailbox: &WorkerMailbox, shared: Shared) {
         uncollected_bytes: 0,
     };
     loop {
-        match mailbox.take(worker.is_held()) {
-            Mail::Control(Request::Finish) => break,
-            Mail::Control(request) => worker.answer(request),
-            Mail::Records(delivery) => worker.ingest(delivery),
+        // A held worker takes requests only.
+        let request = if worker.is_held() {
+            Some(mailbox.wait())
+        } else {
+            mailbox.take()
+        };
+        match request {
+            Some(Request::Finish) => break,
+            Some(request) => worker.answer(request),
+            None => worker.ingest(&reader.take(WAIT)),
         }
     }
-    alarm.disarm();
+    end.alarm = None;
 }
 
-/// Tells of a worker that unwinds, because nothing else would notice.
-struct DeathAlarm(Option<mpsc::UnboundedSender<ActorEvent>>);
-
-impl DeathAlarm {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
+/// Closes the mailbox of a worker that ends, and tells of one that unwinds, because nothing else would notice.
+struct End<'a> {
+    mailbox: &'a WorkerMailbox,
+    alarm: Option<mpsc::UnboundedSender<ActorEvent>>,
 }
 
-impl Drop for DeathAlarm {
+impl Drop for End<'_> {
     fn drop(&mut self) {
-        if let Some(events) = self.0.take() {
+        self.mailbox.close();
+        if let Some(events) = self.alarm.take() {
             // Nobody listens any more only when the process ends anyway.
             let _ = events.send(ActorEvent::WorkerDied);
         }
@@ -255,7 +269,16 @@ impl Worker {
                     ),
                 );
             }
-            Request::Drain(reply) => drop(reply.send(())),
+            Request::Drain(partitions, reply) => {
+                for partition in partitions {
+                    self.actors.entry(partition).and_modify(|actor| actor.ending = true);
+                }
+                let _ = reply.send(());
+            }
+            Request::StandStill(Standstill { here, until }) => {
+                // Nobody sends on the second: it ends when its other half is dropped.
+                let _ = here.send(()).map(|()| until.recv());
+            }
             Request::AtRest(partition, reply) => {
                 drop(
                     reply.send(
@@ -271,11 +294,7 @@ impl Worker {
     }
 
     fn attach(&mut self, attached: Attached) {
-        let Attached {
-            partition,
-            tenure,
-            backlog,
-        } = attached;
+        let Attached { partition, tenure } = attached;
         let number = partition.fence().partition;
         let is_live = !partition.is_replaying();
         self.actors.insert(
@@ -283,7 +302,7 @@ impl Worker {
             Actor {
                 partition,
                 tenure,
-                backlog,
+                ending: false,
                 announced: false,
             },
         );
@@ -292,37 +311,50 @@ impl Worker {
         }
     }
 
-    fn ingest(&mut self, delivery: Delivery) {
-        let Delivery {
-            partition,
-            tenure,
-            batch,
-        } = delivery;
-        let Some(actor) = self.actors.get_mut(&partition).filter(|actor| actor.tenure == tenure) else {
-            self.shared.pool.give_back(batch);
+    fn ingest(&mut self, messages: &[LogMessage]) {
+        if messages.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        for run in messages.chunk_by(belong_together) {
+            self.ingest_run(run);
+        }
+        let metrics = &self.shared.metrics;
+        metrics.batch_seconds.observe(started.elapsed().as_secs_f64());
+        #[allow(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
+        metrics.batch_records.observe(messages.len() as f64);
+        let rows: usize = self.actors.values().map(|actor| actor.partition.pending_rows()).sum();
+        if rows >= self.shared.max_rows && !self.flushing {
+            self.shared.rows_full.notify_one();
+        }
+    }
+
+    /// Records of one partition, or errors. Records without an actor belong to an earlier stay, or to the next owner.
+    fn ingest_run(&mut self, run: &[LogMessage]) {
+        let [first, ..] = run else { return };
+        if !first.is_record() {
+            for error in run.iter().filter_map(LogMessage::error) {
+                self.tell(ActorEvent::FetchFailed(error));
+            }
+            return;
+        }
+        let number = first.partition();
+        let Some(actor) = self.actors.get_mut(&number).filter(|actor| !actor.ending) else {
             return;
         };
-        let started = Instant::now();
         let was_replaying = actor.partition.is_replaying();
         if was_replaying {
             crash_point!("replay.batch");
         }
-        let result = actor.partition.ingest(batch.records());
-        actor.backlog.remove(batch.bytes());
-        let is_replaying = actor.partition.is_replaying();
-        self.shared
-            .metrics
-            .batch_seconds
-            .observe(started.elapsed().as_secs_f64());
-        #[allow(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
-        self.shared.metrics.batch_records.observe(batch.len() as f64);
-        self.shared.pool.give_back(batch);
+        let run = skip_known(run, actor.partition.position(), &self.shared.metrics);
+        let result = actor.partition.ingest(run.iter().map(LogMessage::record));
+        let (tenure, went_live) = (actor.tenure, was_replaying && !actor.partition.is_replaying());
         match result {
-            Ok(applied) => self.applied(partition, applied),
-            Err(stop) => return self.stop(partition, tenure, stop),
+            Ok(applied) => self.applied(number, applied),
+            Err(stop) => return self.stop(number, tenure, stop),
         }
-        if was_replaying && !is_replaying {
-            self.tell(ActorEvent::WentLive(partition, tenure));
+        if went_live {
+            self.tell(ActorEvent::WentLive(number, tenure));
         }
     }
 
@@ -337,10 +369,6 @@ impl Worker {
         }
         if applied.live > 0 {
             self.uncollected_bytes += applied.bytes;
-        }
-        let rows: usize = self.actors.values().map(|actor| actor.partition.pending_rows()).sum();
-        if rows >= self.shared.max_rows && !self.flushing {
-            self.shared.rows_full.notify_one();
         }
     }
 
@@ -398,6 +426,22 @@ impl Worker {
         // Nobody listens any more only when the process ends.
         let _ = self.shared.events.send(event);
     }
+}
+
+/// Whether two neighbours go through the same step: records of one partition, or errors.
+fn belong_together(one: &LogMessage, other: &LogMessage) -> bool {
+    one.partition() == other.partition() && one.is_record() == other.is_record()
+}
+
+/// Leaves out what went through the state already. The client pauses a partition while the group rebalances, and goes
+/// on where the last finished call ended: what a call took in that very moment comes again.
+fn skip_known<'a>(run: &'a [LogMessage], position: i64, metrics: &Metrics) -> &'a [LogMessage] {
+    let known = run.iter().take_while(|message| message.offset() < position).count();
+    if known > 0 {
+        metrics.repeated.inc_by(known as u64);
+        debug!(position, records = known, "came again");
+    }
+    &run[known..]
 }
 
 fn report(actor: &Actor) -> PartitionReport {

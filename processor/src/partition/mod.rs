@@ -1,6 +1,6 @@
 //! One partition of one revision: the commit protocol, and the thread that runs it.
 //!
-//! `actor`, `queue` and `workers` are its threads. `protocol`, `recovery` and `commit_cycle` are pure: no thread, clock,
+//! `actor`, `mailbox` and `workers` are its threads. `protocol`, `recovery` and `commit_cycle` are pure: no thread, clock,
 //! Kafka, database or future. The processor drives them from its threads and the model tests drive them from a seed;
 //! both run the same decisions.
 //!
@@ -10,14 +10,14 @@
 
 pub mod actor;
 pub mod commit_cycle;
+pub mod mailbox;
 pub mod protocol;
-pub mod queue;
 pub mod recovery;
 mod stop;
 pub mod workers;
 
 pub use commit_cycle::{CommitCycle, CycleStep, Resting, Verdict};
-pub use protocol::{Applied, Partition, RawRecord, SnapshotImage};
+pub use protocol::{Applied, Partition, RawRecord, RecordHeaders, SnapshotImage};
 pub use recovery::{LogBounds, Recovered, recover};
 pub use stop::Stop;
 

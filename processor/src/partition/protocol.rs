@@ -18,8 +18,14 @@ const KEPT_KEY_BYTES: usize = 1024;
 /// Bytes of a dead letter's value that are kept.
 const KEPT_VALUE_BYTES: usize = 64 * 1024;
 
+/// Headers of a record, read only where the record becomes a dead letter.
+pub trait RecordHeaders {
+    /// Canonical JSON of (name, base64 value) pairs; `None` where there are none.
+    fn json(&self) -> Option<String>;
+}
+
 /// A record as it came from the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct RawRecord<'a> {
     /// Offset in the partition.
     pub offset: i64,
@@ -29,8 +35,8 @@ pub struct RawRecord<'a> {
     pub key: &'a [u8],
     /// Value; empty where there is none.
     pub value: &'a [u8],
-    /// Headers as canonical JSON of (name, base64 value) pairs; empty where there are none.
-    pub headers: &'a str,
+    /// Its headers, where the log has such.
+    pub headers: Option<&'a dyn RecordHeaders>,
 }
 
 /// What became of the records of one [`Partition::ingest`].
@@ -357,11 +363,10 @@ fn dead_letter(record: &RawRecord<'_>, reason: Rejection) -> DeadLetter {
         key: kept(record.key, KEPT_KEY_BYTES),
         value: kept(record.value, KEPT_VALUE_BYTES),
         value_length: i64::try_from(record.value.len()).unwrap_or(i64::MAX),
-        headers: if record.headers.is_empty() {
-            "[]".to_owned()
-        } else {
-            record.headers.to_owned()
-        },
+        headers: record
+            .headers
+            .and_then(RecordHeaders::json)
+            .unwrap_or_else(|| "[]".to_owned()),
         record_time_us: record.record_time_us,
     }
 }

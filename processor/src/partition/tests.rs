@@ -61,7 +61,7 @@ fn raw(record: &(i64, String)) -> RawRecord<'_> {
         record_time_us: None,
         key: b"BTCUSDT",
         value: record.1.as_bytes(),
-        headers: "",
+        headers: None,
     }
 }
 

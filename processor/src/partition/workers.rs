@@ -1,12 +1,16 @@
 //! The workers as the asynchronous parts see them: requests with answers.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use super::actor::{Attached, Changed, Collected, PartitionReport, Request, Shared, WorkerMailbox, run_worker};
+use super::actor::{
+    Attached, Changed, Collected, PartitionReport, Request, Shared, Standstill, WorkerMailbox, run_worker,
+};
 use super::{Resting, SnapshotImage, Verdict};
+use crate::ingest::record_queue::{RecordQueue, RecordReader};
 use crate::latest::Publish;
 use crate::stores::Fence;
 
@@ -18,28 +22,60 @@ pub struct Workers {
 /// The threads, to be joined after [`Workers::finish`].
 pub struct WorkerThreads(Vec<JoinHandle<()>>);
 
+/// Workers that stand still until this is dropped.
+pub struct Parked(#[expect(dead_code, reason = "dropping the senders is the signal")] Vec<Sender<()>>);
+
+/// The number of the worker that a partition belongs to.
+#[must_use]
+pub fn worker_of(partition: i32, workers: usize) -> usize {
+    partition.unsigned_abs() as usize % workers
+}
+
 impl Workers {
-    /// Starts `count` threads, at least one.
+    /// Starts a thread for each queue, of which there is at least one.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(count: usize, shared: &Shared) -> std::io::Result<(Self, WorkerThreads)> {
+    pub fn start(queues: &[Arc<RecordQueue>], shared: &Shared) -> std::io::Result<(Self, WorkerThreads)> {
         let mut mailboxes = Vec::new();
         let mut threads = Vec::new();
-        for number in 0..count.max(1) {
-            let mailbox = Arc::new(WorkerMailbox::default());
+        for (number, queue) in queues.iter().enumerate() {
+            let mailbox = Arc::new(WorkerMailbox::new(queue.waker()));
             let (theirs, shared) = (Arc::clone(&mailbox), shared.clone());
+            let reader = RecordReader::new(Arc::clone(queue));
             let builder = std::thread::Builder::new().name(format!("worker-{number}"));
-            threads.push(builder.spawn(move || run_worker(&theirs, shared))?);
+            threads.push(builder.spawn(move || run_worker(&theirs, reader, shared))?);
             mailboxes.push(mailbox);
         }
         Ok((Self { mailboxes }, WorkerThreads(threads)))
     }
 
-    /// The worker of a partition.
-    #[must_use]
-    pub fn mailbox(&self, partition: i32) -> &Arc<WorkerMailbox> {
-        &self.mailboxes[partition.unsigned_abs() as usize % self.mailboxes.len()]
+    fn mailbox(&self, partition: i32) -> &Arc<WorkerMailbox> {
+        &self.mailboxes[worker_of(partition, self.mailboxes.len())]
+    }
+
+    /// Makes the workers of some partitions stand still, done with all the records they took, until the answer is
+    /// dropped.
+    #[must_use = "the workers go on as soon as this is dropped"]
+    pub fn park(&self, partitions: &[i32]) -> Parked {
+        let wanted = |number: &usize| {
+            partitions
+                .iter()
+                .any(|p| worker_of(*p, self.mailboxes.len()) == *number)
+        };
+        let (waits, go_ons) = (0..self.mailboxes.len())
+            .filter(wanted)
+            .map(|number| {
+                let ((here, stands), (go_on, until)) = (channel(), channel());
+                self.mailboxes[number].push(Request::StandStill(Standstill { here, until }));
+                (stands, go_on)
+            })
+            .unzip::<_, _, Vec<_>, Vec<_>>();
+        for stands in waits {
+            // A worker that ended stands still.
+            let _ = stands.recv();
+        }
+        Parked(go_ons)
     }
 
     /// Hands a recovered partition to its worker.
@@ -87,14 +123,14 @@ impl Workers {
         answer.await.ok().flatten()
     }
 
-    /// Waits until every record handed over so far is done.
-    pub async fn drain(&self) {
+    /// Ends the intake of some partitions: when this returns, every record that was taken is done.
+    pub async fn drain(&self, partitions: &[i32]) {
         let answers: Vec<_> = self
             .mailboxes
             .iter()
             .map(|mailbox| {
                 let (reply, answer) = oneshot::channel();
-                mailbox.push_after_records(Request::Drain(reply));
+                mailbox.push(Request::Drain(partitions.to_vec(), reply));
                 answer
             })
             .collect();

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub bytes: IntCounter,
     /// Offsets that the log skipped.
     pub skipped_offsets: IntCounter,
+    /// Records that came again and were left out.
+    pub repeated: IntCounter,
     /// Records per batch that a worker took.
     pub batch_records: Histogram,
     /// Time a worker spent on a batch.
@@ -130,6 +132,10 @@ impl Metrics {
             skipped_offsets: b.counter(
                 "skipped_offsets_total",
                 "Offsets the log skipped: control or compacted records",
+            )?,
+            repeated: b.counter(
+                "repeated_total",
+                "Records the client gave again after a rebalance, left out",
             )?,
             batch_records: b.sizes("batch_records", "Records per batch")?,
             batch_seconds: b.seconds("batch_seconds", "Time a worker spent on a batch")?,

@@ -86,7 +86,7 @@ impl World {
                 record_time_us: None,
                 key,
                 value,
-                headers: "",
+                headers: None,
             }
         })
     }
@@ -135,7 +135,7 @@ fn undisturbed(records: &[StoredRecord], revision: usize, partition: i32, settin
             record_time_us: None,
             key,
             value,
-            headers: "",
+            headers: None,
         };
         if let Err(stop) = pass.ingest([record]) {
             unreachable!("an undisturbed pass goes on: {stop}");
