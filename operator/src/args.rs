@@ -64,8 +64,8 @@ pub struct RunArgs {
     /// How often a pipeline that is as wanted is looked at again, so that drift heals and figures move.
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
     pub resync: Duration,
-    /// How long a Secret that was read is believed.
-    #[arg(long, default_value = "1m", value_parser = duration, value_name = "DURATION")]
+    /// How long a Secret that was read is believed; a changed one is seen at the next look after that, so within a minute.
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
     pub secrets_age: Duration,
     /// How long the deletion of a pipeline tries to clean up outside the cluster before it lets go.
     #[arg(long, default_value = "45s", value_parser = duration, value_name = "DURATION")]
