@@ -61,7 +61,7 @@ bench-operator: install ## What the operator costs: make bench-operator PIPELINE
 lint: ## Check formatting, lints and scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	shellcheck -x deploy/local/install deploy/local/up deploy/local/down deploy/local/deny deploy/local/common.sh docs/images/draw-report .ci/run
+	shellcheck -x $$(git grep -lE '^#!/usr/bin/env bash')
 
 .PHONY: deny
 deny: ## Check licences, sources and duplicate versions of the dependencies (deny.toml)
