@@ -15,6 +15,7 @@ use crate::observe::Observer;
 use crate::scaling::Sample;
 use crate::secrets::Secrets;
 use crate::store::StorePool;
+use crate::written::Written;
 
 /// What the command line decided.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Context {
     pub stores: StorePool,
     /// Secrets read lately.
     pub secrets: Secrets,
+    /// What stands as it was written.
+    pub written: Written,
     /// Metrics and events.
     pub observer: Observer,
     /// Every pipeline, as the watches keep them: one store a watched namespace, or one for all.
@@ -86,6 +89,7 @@ impl Context {
             settings,
             kafka: KafkaPool::new(observer.kafka_calls.clone()),
             stores: StorePool::default(),
+            written: Written::default(),
             observer,
             stores_of_pipelines: pipelines,
             memory: Mutex::default(),

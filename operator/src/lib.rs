@@ -20,3 +20,4 @@ pub mod secrets;
 pub mod store;
 pub mod text;
 pub mod topics;
+pub mod written;

@@ -1,19 +1,23 @@
 //! `assay-operator run`: watches, and reconciles while it holds the lease.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use assay_crds::StrategyPipeline;
-use futures::StreamExt;
-use futures::future::select_all;
+use futures::future::{Ready, join4, ready, select_all};
+use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{Store, reflector};
 use kube::runtime::{Predicate, WatchStreamExt, predicates, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 
 use crate::admin;
 use crate::args::RunArgs;
@@ -107,12 +111,15 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
             .combine(predicates::annotations),
         kube::runtime::PredicateConfig::default(),
     );
-    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}=assay-operator"));
-    // Metadata is enough to know that something moved; the pass reads the rest.
-    let deployments = watcher(api::<PartialObjectMeta<Deployment>>(&client, scope.as_deref()), ours)
-        .default_backoff()
-        .touched_objects();
-    Controller::for_stream(pipelines, store)
+    let deployments = observed::<Deployment>(&client, scope.as_deref(), &context).touched_objects();
+    // Nobody waits for these: what somebody changed in them is mended by the next pass.
+    let others = join4(
+        observed::<ConfigMap>(&client, scope.as_deref(), &context).for_each(done),
+        observed::<Service>(&client, scope.as_deref(), &context).for_each(done),
+        observed::<NetworkPolicy>(&client, scope.as_deref(), &context).for_each(done),
+        observed::<PodDisruptionBudget>(&client, scope.as_deref(), &context).for_each(done),
+    );
+    let controller = Controller::for_stream(pipelines, store)
         .owns_stream(deployments)
         .with_config(Config::default().debounce(DEBOUNCE).concurrency(CONCURRENT_PASSES))
         .run(
@@ -124,8 +131,32 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
             if let Err(error) = result {
                 tracing::debug!(%error, "pass or watch failed");
             }
-        })
-        .await;
+        });
+    tokio::select! {
+        () = controller => (),
+        _ = others => (),
+    }
+}
+
+/// A watch of what we own of a kind. Metadata is enough to know that something moved; the pass reads the rest.
+fn observed<K>(
+    client: &Client,
+    scope: Option<&str>,
+    context: &Arc<Context>,
+) -> impl Stream<Item = watcher::Result<watcher::Event<PartialObjectMeta<K>>>> + Send + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+{
+    let context = Arc::clone(context);
+    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}=assay-operator"));
+    watcher(api::<PartialObjectMeta<K>>(client, scope), ours)
+        .default_backoff()
+        .inspect_ok(move |event| context.written.observe(event))
+}
+
+/// A watch mends itself; its errors are told where somebody waits for it.
+fn done<T>(_: T) -> Ready<()> {
+    ready(())
 }
 
 fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -54,25 +54,30 @@ pub(super) async fn apply(
         network_policy,
         service,
     } = resources;
-    let (client, namespace) = (&context.client, &found.key.namespace);
+    let namespace = &found.key.namespace;
     if let Some(account) = service_account {
-        write(client, namespace, &account).await?;
+        write(context, namespace, &account).await?;
     }
     for config_map in &config_maps {
-        write(client, namespace, config_map).await?;
+        write(context, namespace, config_map).await?;
     }
     crash_point!("config_maps.after");
-    write(client, namespace, &pod_disruption_budget).await?;
-    write(client, namespace, &network_policy).await?;
-    write(client, namespace, &service).await?;
+    write(context, namespace, &pod_disruption_budget).await?;
+    write(context, namespace, &network_policy).await?;
+    write(context, namespace, &service).await?;
     for deployment in &deployments {
-        write(client, namespace, deployment).await?;
+        write(context, namespace, deployment).await?;
     }
     crash_point!("deployments.after");
-    remove_left_over::<Deployment>(context, found, &names_of(&deployments)).await?;
+    let there = found
+        .workloads
+        .keys()
+        .map(|revision| names::revision_name(&found.key.name, revision));
+    remove_left_over::<Deployment>(context, namespace, there, &names_of(&deployments)).await?;
     // While pods of the old form run, one that restarts still needs what it mounted.
     if found.workloads.values().all(|workload| workload.settled) {
-        remove_left_over::<ConfigMap>(context, found, &names_of(&config_maps)).await?;
+        let there = found.config_maps.iter().cloned();
+        remove_left_over::<ConfigMap>(context, namespace, there, &names_of(&config_maps)).await?;
     }
     crash_point!("left_over.after");
     delete_retired_groups(context, found, judgement).await;
@@ -105,38 +110,41 @@ fn names_of<K: ResourceExt>(objects: &[K]) -> BTreeSet<String> {
     objects.iter().map(ResourceExt::name_any).collect()
 }
 
-/// Server-side apply under our one field manager.
-async fn write<K>(client: &Client, namespace: &str, object: &K) -> Result<(), PassError>
+/// Server-side apply under our one field manager, where the object does not stand so already.
+async fn write<K>(context: &Context, namespace: &str, object: &K) -> Result<(), PassError>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     K::DynamicType: Default,
 {
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    if context.written.stands(object) {
+        return Ok(());
+    }
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     let name = object.name_any();
     let what = format!("{} {name}", K::kind(&K::DynamicType::default()));
-    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
+    let result = api
+        .patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
         .await
         .map_err(PassError::write(what))?;
+    context.written.wrote(object, &result);
     Ok(())
 }
 
-/// Deletes objects of a revision that is not to run any more, found by label.
-async fn remove_left_over<K>(context: &Context, found: &Found, keep: &BTreeSet<String>) -> Result<(), PassError>
+/// Deletes those of the objects that are there which no revision needs any more.
+async fn remove_left_over<K>(
+    context: &Context,
+    namespace: &str,
+    there: impl Iterator<Item = String>,
+    keep: &BTreeSet<String>,
+) -> Result<(), PassError>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     K::DynamicType: Default,
 {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &found.key.namespace);
-    let ours = format!("{}={},{}", names::PIPELINE_LABEL, found.key.name, names::REVISION_LABEL);
-    let objects = api
-        .list_metadata(&ListParams::default().labels(&ours))
-        .await
-        .map_err(PassError::write("a list of objects"))?;
-    for object in objects {
-        let name = object.name_any();
-        if !keep.contains(&name) {
-            delete_if_there(&api, &name).await?;
-        }
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    for name in there.filter(|name| !keep.contains(name)) {
+        context.written.forget::<K>(namespace, &name);
+        delete_if_there(&api, &name).await?;
     }
     Ok(())
 }

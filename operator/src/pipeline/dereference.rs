@@ -54,6 +54,8 @@ pub struct Found {
     pub workloads: BTreeMap<String, Workload>,
     /// Instances of ConfigMaps by revision.
     pub instances: BTreeMap<String, RevisionInstance>,
+    /// Names of all ConfigMaps of revisions.
+    pub config_maps: Vec<String>,
     /// When.
     pub at: Instant,
     /// The same by the clock, milliseconds since the epoch.
@@ -108,7 +110,7 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         Ok(store) => store.view(&key.uid).await,
         Err(error) => Err(error.clone()),
     };
-    let instances = read_instances(context, &key).await?;
+    let (instances, config_maps) = read_instances(context, &key).await?;
     let workloads = read_workloads(context, &key).await?;
     let (claims, other_claims) = claims(context, &pipeline, &key);
     let moving = moving(context, &key);
@@ -129,6 +131,7 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         view,
         workloads,
         instances,
+        config_maps,
         at: Instant::now(),
         now_ms: jiff::Timestamp::now().as_millisecond(),
         pipeline,
@@ -197,10 +200,13 @@ async fn read_history(found: &Found) -> Option<BTreeMap<i32, i64>> {
 async fn read_instances(
     context: &Context,
     key: &PipelineKey,
-) -> Result<BTreeMap<String, RevisionInstance>, kube::Error> {
+) -> Result<(BTreeMap<String, RevisionInstance>, Vec<String>), kube::Error> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.namespace);
-    let mut instances = BTreeMap::new();
+    let (mut instances, mut config_maps) = (BTreeMap::new(), Vec::new());
     for config_map in api.list(&of_pipeline(key)).await? {
+        if config_map.labels().contains_key(names::REVISION_LABEL) {
+            config_maps.push(config_map.name_any());
+        }
         let text = config_map.data.as_ref().and_then(|data| data.get(REVISION_KEY));
         let instance = text.and_then(|text| serde_json::from_str::<RevisionInstance>(text).ok());
         // One of an earlier pipeline of this name is of no use: its rows are under another uid.
@@ -208,7 +214,7 @@ async fn read_instances(
             instances.insert(instance.revision.clone(), instance);
         }
     }
-    Ok(instances)
+    Ok((instances, config_maps))
 }
 
 async fn read_workloads(context: &Context, key: &PipelineKey) -> Result<BTreeMap<String, Workload>, kube::Error> {

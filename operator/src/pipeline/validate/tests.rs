@@ -48,6 +48,7 @@ fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
         view: Ok(StoreView::default()),
         workloads: BTreeMap::<String, Workload>::new(),
         instances: BTreeMap::new(),
+        config_maps: Vec::new(),
         at: Instant::now(),
         now_ms: 0,
         pipeline: Arc::new(pipeline),
