@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use assay_crds::StrategyPipeline;
-use futures::future::{Ready, join4, ready, select_all};
+use futures::future::{Ready, join5, ready, select_all};
 use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
@@ -113,9 +113,10 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
     );
     let deployments = observed::<Deployment>(&client, scope.as_deref(), &context).touched_objects();
     // Nobody waits for these: what somebody changed in them is mended by the next pass.
-    let others = join4(
+    let others = join5(
         observed::<ConfigMap>(&client, scope.as_deref(), &context).for_each(done),
         observed::<Service>(&client, scope.as_deref(), &context).for_each(done),
+        observed::<ServiceAccount>(&client, scope.as_deref(), &context).for_each(done),
         observed::<NetworkPolicy>(&client, scope.as_deref(), &context).for_each(done),
         observed::<PodDisruptionBudget>(&client, scope.as_deref(), &context).for_each(done),
     );
