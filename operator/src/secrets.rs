@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use assay_crds::spec::{KafkaSpec, SecretKey};
+use assay_crds::spec::{ClientCertificateSecret, KafkaSpec, PostgresSpec, RedisSpec, SecretKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
@@ -85,13 +85,31 @@ pub struct Secrets {
     read: Mutex<HashMap<(String, String), Read>>,
 }
 
+/// How to reach the results' database. Shows no content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresCredentials {
+    /// URL with user and password.
+    pub url: Credential,
+    /// Certificates.
+    pub tls: TlsMaterial,
+}
+
+/// Certificates of one server's connection. Shows no content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsMaterial {
+    /// Client certificate and private key, PEM.
+    pub identity: Option<(Credential, Credential)>,
+    /// Certificate authorities, PEM.
+    pub authority: Option<Credential>,
+}
+
 /// What the Secrets of one pipeline hold.
 #[derive(Debug, Clone)]
 pub struct PipelineSecrets {
     /// Login to Kafka.
     pub kafka: KafkaCredentials,
-    /// URL of the results' database.
-    pub postgres: Credential,
+    /// URL of the results' database, and its certificates.
+    pub postgres: PostgresCredentials,
     /// Hash of the versions of all Secrets: another one rolls the pods.
     pub digest: String,
 }
@@ -129,17 +147,13 @@ impl Secrets {
             versions: BTreeMap::new(),
         };
         let kafka = reader.kafka(&spec.kafka).await?;
-        let postgres = reader
-            .key(&spec.results.postgres.secret, "spec.results.postgres.secret")
-            .await?;
+        let postgres = reader.postgres(&spec.results.postgres).await?;
         // Read for its version and to name a missing key; only the processors use its content.
-        reader
-            .key(&spec.results.redis.secret, "spec.results.redis.secret")
-            .await?;
+        reader.redis(&spec.results.redis).await?;
         let digest = reader.digest();
         Ok(PipelineSecrets {
             kafka,
-            postgres: Credential(postgres),
+            postgres,
             digest,
         })
     }
@@ -203,6 +217,48 @@ impl Reader<'_> {
         })
     }
 
+    async fn postgres(&mut self, spec: &PostgresSpec) -> Result<PostgresCredentials, SecretError> {
+        let url = self.key(&spec.secret, "spec.results.postgres.secret").await?;
+        let fields = [
+            "spec.results.postgres.caSecret",
+            "spec.results.postgres.clientCertificateSecret",
+        ];
+        let (authority, client) = (spec.ca_secret.as_ref(), spec.client_certificate_secret.as_ref());
+        Ok(PostgresCredentials {
+            url: Credential(url),
+            tls: self.tls(authority, client, fields).await?,
+        })
+    }
+
+    async fn redis(&mut self, spec: &RedisSpec) -> Result<(), SecretError> {
+        self.key(&spec.secret, "spec.results.redis.secret").await?;
+        let fields = [
+            "spec.results.redis.caSecret",
+            "spec.results.redis.clientCertificateSecret",
+        ];
+        let (authority, client) = (spec.ca_secret.as_ref(), spec.client_certificate_secret.as_ref());
+        self.tls(authority, client, fields).await.map(drop)
+    }
+
+    /// `fields` name the authority's and the client certificate's Secret.
+    async fn tls(
+        &mut self,
+        authority: Option<&SecretKey>,
+        client: Option<&ClientCertificateSecret>,
+        fields: [&'static str; 2],
+    ) -> Result<TlsMaterial, SecretError> {
+        let mut material = TlsMaterial::default();
+        if let Some(secret) = authority {
+            material.authority = Some(Credential(self.key(secret, fields[0]).await?));
+        }
+        if let Some(secret) = client {
+            let certificate = self.text(&secret.name, &secret.certificate_key, fields[1]).await?;
+            let private_key = self.text(&secret.name, &secret.private_key_key, fields[1]).await?;
+            material.identity = Some((Credential(certificate), Credential(private_key)));
+        }
+        Ok(material)
+    }
+
     async fn kafka(&mut self, spec: &KafkaSpec) -> Result<KafkaCredentials, SecretError> {
         let Some(security) = &spec.security else {
             return Ok(KafkaCredentials::default());
@@ -213,17 +269,15 @@ impl Reader<'_> {
             let user = self.text(&secret.name, &secret.username_key, field).await?;
             credentials.login = Some((user, self.text(&secret.name, &secret.password_key, field).await?));
         }
-        if let Some(secret) = &security.client_certificate_secret {
-            let field = "spec.kafka.security.clientCertificateSecret";
-            let certificate = self.text(&secret.name, &secret.certificate_key, field).await?;
-            credentials.certificate = Some((
-                certificate,
-                self.text(&secret.name, &secret.private_key_key, field).await?,
-            ));
-        }
-        if let Some(secret) = &security.ca_secret {
-            credentials.authority = Some(self.key(secret, "spec.kafka.security.caSecret").await?);
-        }
+        let fields = [
+            "spec.kafka.security.caSecret",
+            "spec.kafka.security.clientCertificateSecret",
+        ];
+        let (authority, client) = (
+            security.ca_secret.as_ref(),
+            security.client_certificate_secret.as_ref(),
+        );
+        credentials.tls = self.tls(authority, client, fields).await?;
         Ok(credentials)
     }
 

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
-use crate::secrets::Credential;
+use crate::secrets::{Credential, PostgresCredentials, TlsMaterial};
 
 const CALL_LIMIT: Duration = Duration::from_secs(8);
 const IDLE_LIMIT: Duration = Duration::from_mins(3);
@@ -25,6 +25,9 @@ pub enum StoreError {
         "the result store cannot be reached: {0}; check the Secret that spec.results.postgres.secret names, the network and the server"
     )]
     Unavailable(String),
+    /// It answers and does not let us in.
+    #[error("the result store gives no access: {0}")]
+    NoAccess(String),
     /// It refused.
     #[error(
         "the result store refused: {0}; grant the operator SELECT on all tables, UPDATE on pipelines and INSERT on promotions"
@@ -95,10 +98,8 @@ impl StorePool {
     ///
     /// # Errors
     /// Where the URL is malformed.
-    pub fn get(&self, url: &Credential, schema: &str) -> Result<Store, StoreError> {
-        let digest = blake3::hash(format!("{schema}\n{}", url.expose()).as_bytes())
-            .to_hex()
-            .to_string();
+    pub fn get(&self, credentials: &PostgresCredentials, schema: &str) -> Result<Store, StoreError> {
+        let digest = digest(credentials, schema);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         pools.retain(|_, (_, used)| now.duration_since(*used) < IDLE_LIMIT);
@@ -106,8 +107,7 @@ impl StorePool {
             *used = now;
             return Ok(Store { pool: pool.clone() });
         }
-        let options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::Url)?;
-        let options = options
+        let options = connect_options(credentials)?
             .application_name("assay-operator")
             .options([("search_path", schema)]);
         let pool = PgPoolOptions::new()
@@ -118,6 +118,34 @@ impl StorePool {
         pools.insert(digest, (pool.clone(), now));
         Ok(Store { pool })
     }
+}
+
+/// Names database and credential without showing them.
+fn digest(PostgresCredentials { url, tls }: &PostgresCredentials, schema: &str) -> String {
+    let identity = tls.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+    let credentials = std::iter::once(url).chain(&tls.authority).chain(identity);
+    let mut hasher = blake3::Hasher::new();
+    for part in std::iter::once(schema).chain(credentials.map(Credential::expose)) {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// As the processors connect: who gives certificates wants them checked, unless the URL asks for the weaker check by name.
+fn connect_options(PostgresCredentials { url, tls }: &PostgresCredentials) -> Result<PgConnectOptions, StoreError> {
+    let mut options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::Url)?;
+    if *tls != TlsMaterial::default() && !matches!(options.get_ssl_mode(), PgSslMode::VerifyCa) {
+        options = options.ssl_mode(PgSslMode::VerifyFull);
+    }
+    if let Some(authority) = &tls.authority {
+        options = options.ssl_root_cert_from_pem(authority.expose().into());
+    }
+    if let Some((certificate, key)) = &tls.identity {
+        options = options
+            .ssl_client_cert_from_pem(certificate.expose())
+            .ssl_client_key_from_pem(key.expose());
+    }
+    Ok(options)
 }
 
 /// One database under one credential.
@@ -265,13 +293,31 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("42P01" | "3F000"))
 }
 
+const LOGIN: &str = "correct user and password in the URL of spec.results.postgres.secret, its sslmode, or \
+                     spec.results.postgres.clientCertificateSecret";
+const ENCRYPTION: &str = "correct sslmode in the URL of spec.results.postgres.secret";
+const SERVER_CERTIFICATE: &str = "the authorities in spec.results.postgres.caSecret must have signed the server's certificate, it \
+                                  must not have expired, and it must hold the URL's host";
+const CLIENT_CERTIFICATE: &str = "correct spec.results.postgres.clientCertificateSecret";
+
 /// A server's refusal keeps its text; anything else is told by kind only, because URLs carry passwords.
 fn sort(error: &sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::Database(refusal) if refusal.code().is_some_and(|code| code.starts_with("42")) => {
             StoreError::Refused(refusal.message().to_owned())
         }
+        sqlx::Error::Database(refusal) if refusal.code().is_some_and(|code| code.starts_with("28")) => {
+            StoreError::NoAccess(format!("{}; {LOGIN}", refusal.message()))
+        }
         sqlx::Error::Database(refusal) => StoreError::Unavailable(refusal.message().to_owned()),
+        // rustls' errors pass through the driver as text.
+        sqlx::Error::Io(cause) if cause.to_string().contains("invalid peer certificate") => {
+            StoreError::NoAccess(format!("{cause}; {SERVER_CERTIFICATE}"))
+        }
+        sqlx::Error::Io(cause) if cause.to_string().contains("received fatal alert") => {
+            StoreError::NoAccess(format!("{cause}; {CLIENT_CERTIFICATE}"))
+        }
+        sqlx::Error::Tls(cause) => StoreError::NoAccess(format!("{cause}; {ENCRYPTION}")),
         sqlx::Error::PoolTimedOut => StoreError::Unavailable("no connection in time".to_owned()),
         sqlx::Error::Io(cause) => StoreError::Unavailable(cause.to_string()),
         _ => StoreError::Unavailable("the connection failed".to_owned()),

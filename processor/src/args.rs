@@ -27,9 +27,10 @@ pub enum Command {
     ///
     /// Credentials come from the environment or from files, never from the command line: `ASSAY_POSTGRES_URL`,
     /// `ASSAY_REDIS_URL` and, where spec.kafka.security asks for a login, `ASSAY_KAFKA_USERNAME` and
-    /// `ASSAY_KAFKA_PASSWORD`; each also as `…_FILE`, the path of a file that holds it. Files in PEM:
-    /// `ASSAY_KAFKA_CA_FILE`, `ASSAY_KAFKA_CERTIFICATE_FILE`, `ASSAY_KAFKA_PRIVATE_KEY_FILE`. `ASSAY_LOG` sets the level
-    /// of the log, such as `info` or `warn,assay_processor=debug`.
+    /// `ASSAY_KAFKA_PASSWORD`; each also as `…_FILE`, the path of a file that holds it. Certificates in PEM
+    /// likewise: `ASSAY_KAFKA_CA`, `ASSAY_KAFKA_CERTIFICATE` and `ASSAY_KAFKA_PRIVATE_KEY`, and the same three for
+    /// `ASSAY_POSTGRES_…` and `ASSAY_REDIS_…`. `ASSAY_LOG` sets the level of the log, such as `info` or
+    /// `warn,assay_processor=debug`.
     Run(RunArgs),
     /// Bring the schema of the result store up to date.
     Migrate(MigrateArgs),

@@ -8,16 +8,21 @@ use crate::resilience::{Breaker, BreakerSettings, GuardedLatest, GuardedStore};
 use crate::secret::Secret;
 use crate::startup::Stores;
 use crate::stores::{PostgresOptions, PostgresStore, ResultStore, SqliteStore, StoreError};
+use crate::tls::TlsMaterial;
 
 /// Where results go.
 #[derive(Debug, Clone)]
 pub struct Targets {
     /// `postgres://…`, or `sqlite:PATH` for one process on one machine.
     pub results: Secret,
+    /// Certificates towards Postgres.
+    pub results_tls: TlsMaterial,
     /// Schema of the tables in Postgres.
     pub schema: String,
     /// `redis://…` or `rediss://…`, or `memory:` for one process.
     pub latest: Secret,
+    /// Certificates towards Redis.
+    pub latest_tls: TlsMaterial,
     /// Start of every key in Redis.
     pub key_prefix: String,
     /// Pipeline uid.
@@ -65,10 +70,11 @@ async fn results(targets: &Targets) -> Result<Arc<dyn ResultStore>, ConnectError
         return Ok(Arc::new(SqliteStore::open(Path::new(path)).await?));
     }
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Ok(Arc::new(PostgresStore::new(&PostgresOptions::new(
-            url,
-            &targets.schema,
-        ))?));
+        let options = PostgresOptions {
+            tls: targets.results_tls.clone(),
+            ..PostgresOptions::new(url, &targets.schema)
+        };
+        return Ok(Arc::new(PostgresStore::new(&options)?));
     }
     Err(ConnectError::Scheme {
         variable: "ASSAY_POSTGRES_URL",
@@ -84,6 +90,7 @@ fn latest(targets: &Targets) -> Result<Arc<dyn LatestState>, ConnectError> {
     if url.starts_with("redis:") || url.starts_with("rediss:") {
         let options = RedisOptions {
             url: url.to_owned(),
+            tls: targets.latest_tls.clone(),
             key_prefix: targets.key_prefix.clone(),
             pipeline: targets.pipeline.clone(),
         };
@@ -103,7 +110,9 @@ mod tests {
         Targets {
             results: Secret::new(results),
             schema: "assay".into(),
+            results_tls: TlsMaterial::default(),
             latest: Secret::new(latest),
+            latest_tls: TlsMaterial::default(),
             key_prefix: "assay".into(),
             pipeline: "p".into(),
         }

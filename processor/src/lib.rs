@@ -21,4 +21,5 @@ pub mod settings;
 pub mod startup;
 pub mod stores;
 pub mod telemetry;
+pub mod tls;
 pub mod venues;

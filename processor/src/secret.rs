@@ -22,6 +22,17 @@ pub enum SecretError {
         /// Cause.
         source: std::io::Error,
     },
+    /// Something else than a certificate or a key.
+    #[error("{variable} holds no {content} in PEM; correct {variable} or the file that {variable}_FILE names")]
+    NoPem {
+        /// Variable.
+        variable: String,
+        /// What was expected.
+        content: &'static str,
+    },
+    /// A key that needs a passphrase.
+    #[error("{0} is encrypted; store the key without a passphrase (openssl pkey -in KEY -out PLAIN)")]
+    Encrypted(String),
 }
 
 impl Secret {

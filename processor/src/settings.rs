@@ -18,6 +18,7 @@ use crate::resilience::RetryPolicy;
 use crate::run_config::{PipelineIdentity, RunConfig};
 use crate::secret::{Secret, SecretError};
 use crate::stores::StartOffsets;
+use crate::tls::{Named, TlsMaterial};
 
 /// How long one question to Kafka may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -169,7 +170,10 @@ fn identity_of(pipeline: &StrategyPipeline) -> PipelineIdentity {
 
 fn connection(kafka: &KafkaSpec) -> Result<Connection, SecretError> {
     let security = kafka.security.as_ref();
-    let file = |variable: &str| std::env::var(variable).ok();
+    let named = Named {
+        authority: security.is_some_and(|s| s.ca_secret.is_some()),
+        identity: security.is_some_and(|s| s.client_certificate_secret.is_some()),
+    };
     Ok(Connection {
         bootstrap_servers: kafka.bootstrap_servers.clone(),
         security_protocol: security.map(|security| security.protocol.as_str().to_owned()),
@@ -184,9 +188,7 @@ fn connection(kafka: &KafkaSpec) -> Result<Connection, SecretError> {
             security.is_some_and(|s| s.credentials_secret.is_some()),
             "ASSAY_KAFKA_PASSWORD",
         )?,
-        ca_file: file("ASSAY_KAFKA_CA_FILE"),
-        certificate_file: file("ASSAY_KAFKA_CERTIFICATE_FILE"),
-        private_key_file: file("ASSAY_KAFKA_PRIVATE_KEY_FILE"),
+        tls: TlsMaterial::find("ASSAY_KAFKA", named)?,
         client_config: kafka.client_config.clone(),
     })
 }

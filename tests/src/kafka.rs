@@ -38,6 +38,17 @@ pub struct Kafka {
     home: PathBuf,
 }
 
+/// What a broker has beyond the usual.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Further listeners, such as `SECURE://127.0.0.1:9093`.
+    pub listeners: Vec<String>,
+    /// Lines of `server.properties`; they win over the usual ones.
+    pub properties: String,
+    /// Arguments of `kafka-storage format`.
+    pub format_arguments: Vec<String>,
+}
+
 /// A record to produce; time in milliseconds, the broker's clock where `None`.
 #[derive(Debug, Clone, Default)]
 pub struct NewRecord {
@@ -57,18 +68,18 @@ impl Kafka {
     /// # Errors
     /// Kafka cannot be installed or does not start in time.
     pub fn start() -> Result<Self> {
-        Self::start_with("")
+        Self::start_with(&Extras::default())
     }
 
-    /// The same with a line of `server.properties` that differs from the lab's.
+    /// Starts a broker that has more than the one plain listener which the tests themselves use.
     ///
     /// # Errors
-    /// As [`Kafka::start`].
-    pub fn start_with(property: &str) -> Result<Self> {
+    /// Kafka cannot be installed or does not start in time.
+    pub fn start_with(extras: &Extras) -> Result<Self> {
         let (home, scratch) = (kafka_home()?, Scratch::new("kafka")?);
         let (port, controller_port) = (Port::reserve()?, Port::reserve()?);
-        write_properties(&scratch, &port, &controller_port, property)?;
-        format_storage(&home, &scratch)?;
+        write_properties(&scratch, &port, &controller_port, extras)?;
+        format_storage(&home, &scratch, &extras.format_arguments)?;
         let process = Mutex::new(spawn(&home, &scratch)?);
         let kafka = Self {
             process,
@@ -371,9 +382,13 @@ fn kafka_home() -> Result<PathBuf> {
     ))
 }
 
-fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port, property: &str) -> Result<()> {
+fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port, extras: &Extras) -> Result<()> {
+    let plain = format!("PLAINTEXT://127.0.0.1:{}", port.number());
+    let listeners: Vec<&str> = std::iter::once(plain.as_str())
+        .chain(extras.listeners.iter().map(String::as_str))
+        .collect();
     let values = HashMap::from([
-        ("@LISTENERS@", format!("PLAINTEXT://127.0.0.1:{}", port.number())),
+        ("@LISTENERS@", listeners.join(",")),
         ("@CONTROLLER_PORT@", controller_port.number().to_string()),
         ("@DATA@", scratch.path().join("data").display().to_string()),
     ]);
@@ -382,7 +397,7 @@ fn write_properties(scratch: &Scratch, port: &Port, controller_port: &Port, prop
     });
     Ok(std::fs::write(
         scratch.path().join("server.properties"),
-        filled + QUICK_RESTART + property,
+        filled + QUICK_RESTART + &extras.properties,
     )?)
 }
 
@@ -397,7 +412,7 @@ fn java(home: &Path, scratch: &Scratch, class: &str) -> Command {
     command
 }
 
-fn format_storage(home: &Path, scratch: &Scratch) -> Result<()> {
+fn format_storage(home: &Path, scratch: &Scratch, arguments: &[String]) -> Result<()> {
     let mut command = java(home, scratch, "kafka.tools.StorageTool");
     // 22 characters of URL-safe base64, the last of which carries two bits only.
     let cluster_id: String = (0..21)
@@ -406,6 +421,7 @@ fn format_storage(home: &Path, scratch: &Scratch) -> Result<()> {
     let output = command
         .args(["format", "-c", "server.properties", "-t"])
         .arg(cluster_id + "A")
+        .args(arguments)
         .output()?;
     ensure!(
         output.status.success(),

@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod redis;
 pub mod results;
 pub mod scratch;
+pub mod secured;
 pub mod trades;
 pub mod wait;
 

@@ -1,5 +1,6 @@
 //! A real Postgres server, its databases, and the ways in which it goes wrong.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,6 +40,14 @@ impl Postgres {
     /// # Errors
     /// Postgres is not installed or does not start in time.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server whose data folder gets further files, by name: certificates, or another `pg_hba.conf`.
+    ///
+    /// # Errors
+    /// Postgres is not installed or does not start in time.
+    pub fn start_with(files: &[(&str, String)]) -> Result<Self> {
         let scratch = Scratch::new("postgres")?;
         give_to_owner(scratch.path())?;
         let mut initdb = as_owner(&binaries()?.join("initdb"))?;
@@ -61,6 +70,9 @@ impl Postgres {
             "initdb failed: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+        for (name, content) in files {
+            write_private(&scratch.path().join("data").join(name), content)?;
+        }
         let port = Port::reserve()?;
         let process = Mutex::new(spawn(&scratch, &port)?);
         let postgres = Self { process, scratch, port };
@@ -331,6 +343,13 @@ fn give_to_owner(path: &Path) -> Result<()> {
         std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
     }
     Ok(())
+}
+
+/// Postgres refuses a private key that others may read.
+fn write_private(path: &Path, content: &str) -> Result<()> {
+    std::fs::write(path, content)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    give_to_owner(path)
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

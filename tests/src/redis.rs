@@ -21,6 +21,8 @@ pub struct Redis {
     process: Mutex<Process>,
     scratch: Scratch,
     port: Port,
+    arguments: Vec<String>,
+    login: String,
 }
 
 impl Redis {
@@ -29,9 +31,25 @@ impl Redis {
     /// # Errors
     /// Redis is not installed or does not start in time.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[], String::new())
+    }
+
+    /// Starts a server with further arguments; `login` is what stands before the host in the tests' own URL, such as
+    /// `:PASSWORD@`.
+    ///
+    /// # Errors
+    /// Redis is not installed or does not start in time.
+    pub fn start_with(arguments: &[String], login: String) -> Result<Self> {
         let (scratch, port) = (Scratch::new("redis")?, Port::reserve()?);
-        let process = Mutex::new(spawn(&scratch, &port)?);
-        let redis = Self { process, scratch, port };
+        let arguments = arguments.to_vec();
+        let process = Mutex::new(spawn(&scratch, &port, &arguments)?);
+        let redis = Self {
+            process,
+            scratch,
+            port,
+            arguments,
+            login,
+        };
         redis.wait_until_ready()?;
         Ok(redis)
     }
@@ -63,7 +81,7 @@ impl Redis {
     /// Connection URL through a proxy's port.
     #[must_use]
     pub fn url_through(&self, port: u16) -> String {
-        format!("redis://127.0.0.1:{port}/")
+        format!("redis://{}127.0.0.1:{port}/", self.login)
     }
 
     /// A connection for questions of the test itself.
@@ -134,7 +152,7 @@ impl Redis {
     /// It does not come back in time.
     pub fn restart(&self) -> Result<()> {
         self.kill();
-        let process = spawn(&self.scratch, &self.port)?;
+        let process = spawn(&self.scratch, &self.port, &self.arguments)?;
         self.with_process(|old| *old = process);
         self.wait_until_ready()
     }
@@ -178,7 +196,7 @@ fn dump_key(connection: &mut ::redis::Connection, key: &str) -> Result<String> {
     Ok(text)
 }
 
-fn spawn(scratch: &Scratch, port: &Port) -> Result<Process> {
+fn spawn(scratch: &Scratch, port: &Port, arguments: &[String]) -> Result<Process> {
     let mut command = Command::new("redis-server");
     command.args([
         "--port",
@@ -192,6 +210,7 @@ fn spawn(scratch: &Scratch, port: &Port) -> Result<Process> {
     ]);
     command
         .args(["--maxmemory-policy", "noeviction", "--dir"])
-        .arg(scratch.path());
+        .arg(scratch.path())
+        .args(arguments);
     Process::spawn("Redis", command, &scratch.path().join("log")).context("run deploy/local/install")
 }

@@ -8,6 +8,7 @@ use assay_processor::backtest::Backtest;
 use assay_processor::feed::input::{ReadingArgs, open_files};
 use assay_processor::latest::{LatestState as _, MemoryLatest, RedisLatest, RedisOptions};
 use assay_processor::stores::{PostgresOptions, PostgresStore, ResultStore as _, SqliteStore};
+use assay_processor::tls::TlsMaterial;
 use tokio::runtime::Runtime;
 
 use crate::pipeline::ensure_equal;
@@ -37,6 +38,7 @@ impl Results {
             let postgres = PostgresStore::new(&PostgresOptions::new(postgres_url, "assay"))?;
             let redis = RedisLatest::new(&RedisOptions {
                 url: redis_url.into(),
+                tls: TlsMaterial::default(),
                 key_prefix: manifest.spec.results.redis.key_prefix.clone(),
                 pipeline: instance.pipeline.clone(),
             })?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use assay_engine::SymbolView;
 use assay_processor::latest::{LatestError, LatestState, MemoryLatest, Publish, RedisLatest, RedisOptions};
+use assay_processor::tls::TlsMaterial;
 use assay_tests::Redis;
 
 const REVISION: &str = "r1a2b3c4-1";
@@ -40,6 +41,7 @@ fn redis() -> Fixture {
 fn options(server: &Redis) -> RedisOptions {
     RedisOptions {
         url: server.url(),
+        tls: TlsMaterial::default(),
         key_prefix: "as[s]ay*".into(),
         pipeline: "uid-1".into(),
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// librdkafka keys that Assay sets itself: another value would break a guarantee, so each is refused by name.
 /// The CEL rule of `clientConfig` repeats this list; a test keeps them equal.
-pub const OWNED_CLIENT_KEYS: [&str; 14] = [
+pub const OWNED_CLIENT_KEYS: [&str; 23] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "enable.auto.commit",
@@ -22,6 +22,15 @@ pub const OWNED_CLIENT_KEYS: [&str; 14] = [
     "sasl.username",
     "security.protocol",
     "session.timeout.ms",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.certificate.pem",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
 ];
 
 /// The Kafka cluster that holds the trades, and how to log in.
@@ -48,8 +57,8 @@ pub struct KafkaSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
         {
-            "rule": "self.all(key, !(key in ['auto.offset.reset', 'bootstrap.servers', 'enable.auto.commit', 'enable.auto.offset.store', 'group.id', 'group.protocol', 'isolation.level', 'partition.assignment.strategy', 'sasl.mechanism', 'sasl.mechanisms', 'sasl.password', 'sasl.username', 'security.protocol', 'session.timeout.ms']))",
-            "message": "clientConfig holds a key that Assay owns (auto.offset.reset, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, group.id, group.protocol, isolation.level, partition.assignment.strategy, sasl.*, security.protocol, session.timeout.ms); remove it: login belongs into kafka.security",
+            "rule": "self.all(key, !(key in ['auto.offset.reset', 'bootstrap.servers', 'enable.auto.commit', 'enable.auto.offset.store', 'group.id', 'group.protocol', 'isolation.level', 'partition.assignment.strategy', 'sasl.mechanism', 'sasl.mechanisms', 'sasl.password', 'sasl.username', 'security.protocol', 'session.timeout.ms', 'ssl.ca.location', 'ssl.ca.pem', 'ssl.certificate.location', 'ssl.certificate.pem', 'ssl.key.location', 'ssl.key.password', 'ssl.key.pem', 'ssl.keystore.location', 'ssl.keystore.password']))",
+            "message": "clientConfig holds a key that Assay owns (auto.offset.reset, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, group.id, group.protocol, isolation.level, partition.assignment.strategy, sasl.*, security.protocol, session.timeout.ms, or a file, certificate, key or password of ssl.*); remove it: login and certificates belong into kafka.security",
         },
     ]))]
     pub client_config: BTreeMap<String, String>,
@@ -87,16 +96,17 @@ fn default_group_prefix() -> String {
 pub struct SecuritySpec {
     /// How the connection is secured.
     pub protocol: SecurityProtocol,
-    /// SASL mechanism. MSK IAM is not supported; use SCRAM or mutual TLS there.
+    /// SASL mechanism. OAUTHBEARER and MSK IAM are not supported; use SCRAM or mutual TLS there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mechanism: Option<SaslMechanism>,
-    /// Secret with user name and password (client id and client secret for OAUTHBEARER).
+    /// Secret with user name and password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret: Option<CredentialsSecret>,
-    /// Secret with the client's certificate and private key in PEM, for mutual TLS.
+    /// Secret with the client's certificate, followed by those of intermediate authorities, and its private key without a
+    /// passphrase, both PEM, for mutual TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate_secret: Option<ClientCertificateSecret>,
-    /// Secret with the certificate authority in PEM that signed the brokers' certificates; left out, the system's are used.
+    /// Secret with the certificate authorities in PEM that sign the brokers' certificates; left out, the system's are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret: Option<SecretKey>,
 }
@@ -132,7 +142,7 @@ impl SecurityProtocol {
     }
 }
 
-/// SASL mechanism. MSK IAM is not supported; use SCRAM or mutual TLS there.
+/// SASL mechanism. OAUTHBEARER and MSK IAM are not supported; use SCRAM or mutual TLS there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum SaslMechanism {
@@ -145,9 +155,6 @@ pub enum SaslMechanism {
     /// Salted challenge with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
-    /// OpenID Connect; the token endpoint goes into clientConfig as sasl.oauthbearer.token.endpoint.url.
-    #[serde(rename = "OAUTHBEARER")]
-    OauthBearer,
 }
 
 impl SaslMechanism {
@@ -158,7 +165,6 @@ impl SaslMechanism {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
-            Self::OauthBearer => "OAUTHBEARER",
         }
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kafka::SecretKey;
+use super::kafka::{ClientCertificateSecret, SecretKey};
 use crate::DurationText;
 
 /// Where results go: Postgres is the permanent record and the only truth, Redis holds the latest state per symbol.
@@ -28,8 +28,17 @@ fn default_retention() -> DurationText {
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct PostgresSpec {
-    /// Secret key that holds the connection URL, postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    /// Secret key that holds the connection URL, postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full.
     pub secret: SecretKey,
+    /// Secret with certificate authorities in PEM that sign the server's certificate, trusted besides the system's. With it or with
+    /// clientCertificateSecret the connection is encrypted and the server verified (verify-full), unless the URL says
+    /// sslmode=verify-ca.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret: Option<SecretKey>,
+    /// Secret with a client certificate, followed by those of intermediate authorities, and its private key without a
+    /// passphrase, both PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret: Option<ClientCertificateSecret>,
     /// Schema of the tables. Immutable: progress lives there.
     #[serde(default = "default_schema")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z_][a-z0-9_]*$"))]
@@ -66,8 +75,16 @@ pub enum Migrations {
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct RedisSpec {
-    /// Secret key that holds the connection URL, redis://USER:PASSWORD@HOST:PORT/DB.
+    /// Secret key that holds the connection URL, rediss://USER:PASSWORD@HOST:PORT/DB; redis:// is not encrypted.
     pub secret: SecretKey,
+    /// Secret with the certificate authorities in PEM that sign the server's certificate; left out, the system's are used. Needs
+    /// rediss:// in the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret: Option<SecretKey>,
+    /// Secret with a client certificate, followed by those of intermediate authorities, and its private key without a
+    /// passphrase, both PEM. Needs rediss:// in the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret: Option<ClientCertificateSecret>,
     /// Start of every key.
     #[serde(default = "default_key_prefix")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]

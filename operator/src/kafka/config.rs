@@ -6,15 +6,15 @@ use std::fmt;
 use assay_crds::spec::{KafkaSpec, SecuritySpec};
 use rdkafka::ClientConfig;
 
+use crate::secrets::TlsMaterial;
+
 /// What the Secrets of `kafka.security` hold. Shows no content.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct KafkaCredentials {
     /// User name and password.
     pub login: Option<(String, String)>,
-    /// Client certificate and private key, PEM.
-    pub certificate: Option<(String, String)>,
-    /// Certificate authority, PEM.
-    pub authority: Option<String>,
+    /// Certificates.
+    pub tls: TlsMaterial,
 }
 
 impl fmt::Debug for KafkaCredentials {
@@ -97,26 +97,15 @@ fn secure(settings: &mut BTreeMap<String, String>, security: &SecuritySpec, cred
         set("sasl.mechanism", mechanism.as_str());
     }
     if let Some((user, password)) = &credentials.login {
-        let oidc = security
-            .mechanism
-            .is_some_and(|mechanism| mechanism.as_str() == "OAUTHBEARER");
-        let keys = if oidc {
-            ["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret"]
-        } else {
-            ["sasl.username", "sasl.password"]
-        };
-        set(keys[0], user);
-        set(keys[1], password);
-        if oidc {
-            set("sasl.oauthbearer.method", "oidc");
-        }
+        set("sasl.username", user);
+        set("sasl.password", password);
     }
-    if let Some((certificate, key)) = &credentials.certificate {
-        set("ssl.certificate.pem", certificate);
-        set("ssl.key.pem", key);
+    if let Some((certificate, key)) = &credentials.tls.identity {
+        set("ssl.certificate.pem", certificate.expose());
+        set("ssl.key.pem", key.expose());
     }
-    if let Some(authority) = &credentials.authority {
-        set("ssl.ca.pem", authority);
+    if let Some(authority) = &credentials.tls.authority {
+        set("ssl.ca.pem", authority.expose());
     }
 }
 

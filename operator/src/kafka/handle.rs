@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::access::{AccessWatch, refusal_of};
 use super::bounds::{Bounds, LogBounds, SharedBounds};
 use super::config::Connection;
 use super::kafka_admin::{self, TopicDescription};
@@ -26,11 +27,23 @@ pub enum KafkaError {
     /// No broker answered in time.
     #[error("Kafka cannot be reached: {0}; check spec.kafka.bootstrapServers, the network and the brokers")]
     Unreachable(String),
-    /// The credential is wrong.
-    #[error("Kafka refused the login: {0}; check the Secret that spec.kafka.security names")]
+    /// The credential is wrong, or the mechanism is not offered.
+    #[error(
+        "Kafka refused the login: {0}; correct the Secret that spec.kafka.security.credentialsSecret names, and spec.kafka.security.mechanism"
+    )]
     LoginRefused(String),
+    /// We do not believe the brokers.
+    #[error(
+        "the brokers' certificate is not accepted: {0}; the authorities in spec.kafka.security.caSecret must have signed it, it must not have expired, and it must hold the names in spec.kafka.bootstrapServers"
+    )]
+    BrokerCertificate(String),
+    /// The brokers do not believe us.
+    #[error(
+        "the brokers do not accept this client's certificate: {0}; correct the Secret that spec.kafka.security.clientCertificateSecret names"
+    )]
+    ClientCertificate(String),
     /// The credential lacks a right.
-    #[error("Kafka denied it: {0}; grant the ACL")]
+    #[error("Kafka denied {0}; grant that ACL to the user of spec.kafka.security")]
     Denied(String),
     /// The brokers refused the request.
     #[error("Kafka refused: {0}")]
@@ -44,6 +57,23 @@ pub enum KafkaError {
 }
 
 impl KafkaError {
+    /// Names the right that a denied call would have needed.
+    fn wanting(self, right: &str) -> Self {
+        match self {
+            Self::Denied(reason) => Self::Denied(format!("{right} ({reason})")),
+            other => other,
+        }
+    }
+
+    /// Whether no call of this pass is worth its time: nobody answers, or we are not let in.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::LoginRefused(_) | Self::BrokerCertificate(_) | Self::ClientCertificate(_)
+        )
+    }
+
     /// Sorts an error code of librdkafka.
     pub(super) fn from_code(code: RDKafkaErrorCode, reason: &str) -> Self {
         use RDKafkaErrorCode as Code;
@@ -56,11 +86,12 @@ impl KafkaError {
             Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 Self::Denied(reason)
             }
-            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Self::LoginRefused(reason),
+            Code::Authentication | Code::SaslAuthenticationFailed => Self::LoginRefused(reason),
             Code::OperationTimedOut
             | Code::RequestTimedOut
             | Code::BrokerTransportFailure
             | Code::AllBrokersDown
+            | Code::SSL
             | Code::Resolve => Self::Unreachable(reason),
             _ => Self::Refused(reason),
         }
@@ -101,7 +132,7 @@ pub enum OffsetQuestion {
 /// A shared handle.
 pub struct KafkaHandle {
     admin: AdminClient<DefaultClientContext>,
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<AccessWatch>,
     bounds: SharedBounds,
     /// Whether brokers create topics by themselves, as last read.
     auto_creation: Mutex<Option<(Instant, bool)>>,
@@ -118,7 +149,7 @@ impl KafkaHandle {
         let refused = |error: rdkafka::error::KafkaError| KafkaError::Configuration(error.to_string());
         Ok(Self {
             admin: config.create().map_err(refused)?,
-            consumer: config.create().map_err(refused)?,
+            consumer: config.create_with_context(AccessWatch::default()).map_err(refused)?,
             bounds: SharedBounds::default(),
             auto_creation: Mutex::default(),
             calls,
@@ -136,14 +167,33 @@ impl KafkaHandle {
     pub async fn topic(self: &Arc<Self>, name: &str) -> Result<Option<TopicFound>, KafkaError> {
         self.count("describe_topic");
         let (handle, topic) = (Arc::clone(self), name.to_owned());
-        let described =
-            blocking(move || kafka_admin::describe_topic(handle.admin.inner().native_ptr(), &topic, CALL_LIMIT));
+        let described = blocking(move || {
+            let described = kafka_admin::describe_topic(handle.admin.inner().native_ptr(), &topic, CALL_LIMIT);
+            match described {
+                Err(KafkaError::Unreachable(reason)) => Err(handle.why_unreachable(reason)),
+                Err(error) => Err(error.wanting(&format!("DESCRIBE on topic {topic}"))),
+                Ok(description) => {
+                    handle.consumer.context().works();
+                    Ok(description)
+                }
+            }
+        });
         let Some(description) = described.await? else {
             self.bounds.forget(name);
             return Ok(None);
         };
         let settings = self.settings(&ResourceSpecifier::Topic(name)).await;
+        let settings = settings.map_err(|error| error.wanting(&format!("DESCRIBE_CONFIGS on topic {name}")));
         Ok(Some(TopicFound { description, settings }))
+    }
+
+    /// The admin client tells no reason; the consumer, made to connect, does.
+    fn why_unreachable(&self, reason: String) -> KafkaError {
+        let asked = self.consumer.fetch_metadata(None, Duration::from_secs(2));
+        match (asked, refusal_of(&self.consumer)) {
+            (Err(_), Some(refusal)) => refusal,
+            _ => KafkaError::Unreachable(reason),
+        }
     }
 
     /// Whether brokers create topics by themselves, as of the last minute; `None` where that may not be read.
@@ -214,7 +264,7 @@ impl KafkaHandle {
             .map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
-            Err((_, code)) => Err(KafkaError::from_code(code, "")),
+            Err((_, code)) => Err(KafkaError::from_code(code, "").wanting(&format!("CREATE on topic {name}"))),
         })
     }
 
@@ -232,6 +282,7 @@ impl KafkaHandle {
         let settings: Vec<(String, String)> = settings.clone().into_iter().collect();
         blocking(move || {
             kafka_admin::alter_topic_configs(handle.admin.inner().native_ptr(), &topic, &settings, CALL_LIMIT)
+                .map_err(|error| error.wanting(&format!("ALTER_CONFIGS on topic {topic}")))
         })
         .await
     }
@@ -250,7 +301,7 @@ impl KafkaHandle {
             .map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(()),
-            Err((_, code)) => Err(KafkaError::from_code(code, "")),
+            Err((_, code)) => Err(KafkaError::from_code(code, "").wanting(&format!("DELETE on topic {name}"))),
         })
     }
 
@@ -270,7 +321,8 @@ impl KafkaHandle {
             .map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => Ok(()),
-            Err((group, code)) => Err(KafkaError::from_code(code, &format!("group {group}: {code}"))),
+            Err((group, code)) => Err(KafkaError::from_code(code, &format!("group {group}: {code}"))
+                .wanting(&format!("DELETE on group {group}"))),
         })
     }
 

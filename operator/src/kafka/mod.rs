@@ -1,5 +1,6 @@
 //! Kafka as the operator uses it: one shared handle for each broker set and credential, closed when nobody has asked for a while.
 
+mod access;
 mod bounds;
 mod config;
 mod handle;

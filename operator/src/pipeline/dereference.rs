@@ -163,9 +163,7 @@ async fn read_kafka(pipeline: &StrategyPipeline, kafka: &Result<Arc<KafkaHandle>
             Some(error) => Err(KafkaError::clone(error)),
             None => kafka.topic(&wish.name).await,
         };
-        if let Err(error @ KafkaError::Unreachable(_)) = &found {
-            silence = Some(error.clone());
-        }
+        silence = silence.or_else(|| found.as_ref().err().filter(|error| error.is_silence()).cloned());
         topics.insert(wish.name, found);
     }
     if let Some(error) = silence {

@@ -12,6 +12,7 @@ use crate::feed::pace::{Pace, Speed};
 use crate::feed::quality::Quality;
 use crate::feed::route::{Routed, route};
 use crate::feed::{FeedError, FeedRecord};
+use crate::ingest::client::Connection;
 
 /// Arguments of `assay feed`.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,7 +31,9 @@ pub struct FeedArgs {
     /// Topic; it has to exist.
     #[arg(long, default_value = "raw.trades")]
     pub topic: String,
-    /// A librdkafka setting, such as security.protocol=SSL; may be repeated.
+    /// A librdkafka setting, such as security.protocol=SASL_SSL or sasl.mechanism=SCRAM-SHA-512; may be repeated.
+    /// Credentials come from the environment as for `assay run`: `ASSAY_KAFKA_USERNAME`, `ASSAY_KAFKA_PASSWORD`,
+    /// `ASSAY_KAFKA_CA_FILE`, `ASSAY_KAFKA_CERTIFICATE_FILE` and `ASSAY_KAFKA_PRIVATE_KEY_FILE`.
     #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = key_value)]
     pub client: Vec<(String, String)>,
     /// Speed of recorded time: real, full, or a factor such as 60.
@@ -52,7 +55,10 @@ pub fn feed(args: &FeedArgs) -> Result<Quality, FeedError> {
     };
     let mut sink = match (&args.brokers, args.dry_run) {
         (_, true) => Sink::Print(std::io::BufWriter::new(std::io::stdout())),
-        (Some(brokers), false) => Sink::Kafka(KafkaSink::connect(brokers, &args.topic, &args.client)?),
+        (Some(brokers), false) => {
+            let login = Connection::login_from_environment()?;
+            Sink::Kafka(KafkaSink::connect(brokers, &args.topic, &args.client, &login)?)
+        }
         (None, false) => {
             return Err(FeedError::Options(
                 "--brokers is missing; or print with --dry-run".into(),
@@ -150,11 +156,23 @@ pub(super) fn show(bar: &ProgressBar, progress: &ReadingProgress, quality: &Qual
     }
 }
 
+/// What must not stand on a command line, which other users of the machine see.
+const CREDENTIALS: [(&str, &str); 5] = [
+    ("sasl.username", "ASSAY_KAFKA_USERNAME"),
+    ("sasl.password", "ASSAY_KAFKA_PASSWORD"),
+    ("ssl.key.pem", "ASSAY_KAFKA_PRIVATE_KEY"),
+    ("ssl.key.password", "ASSAY_KAFKA_PRIVATE_KEY, without a passphrase"),
+    ("ssl.keystore.password", "ASSAY_KAFKA_CERTIFICATE and ASSAY_KAFKA_PRIVATE_KEY"),
+];
+
 fn key_value(text: &str) -> Result<(String, String), String> {
-    let pair = text
-        .split_once('=')
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    pair.ok_or_else(|| format!("{text:?} is not KEY=VALUE"))
+    let Some((key, value)) = text.split_once('=') else {
+        return Err("it is not KEY=VALUE".to_owned());
+    };
+    match CREDENTIALS.iter().find(|(credential, _)| *credential == key) {
+        Some((_, variable)) => Err(format!("{key} is a credential; set {variable} in the environment instead")),
+        None => Ok((key.to_owned(), value.to_owned())),
+    }
 }
 
 #[cfg(test)]

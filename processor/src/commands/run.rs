@@ -1,5 +1,6 @@
 //! `assay run`: the processor.
 
+use assay_crds::spec::ResultsSpec;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
@@ -10,6 +11,7 @@ use crate::run_config::RunConfig;
 use crate::secret::{Secret, SecretError};
 use crate::settings::{SettingsError, load};
 use crate::startup::{StartupError, Stores, prepare};
+use crate::tls::{Named, TlsMaterial};
 
 /// Why a run ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +58,7 @@ impl From<SecretError> for RunError {
 /// See [`RunError`].
 pub async fn command(args: &RunArgs) -> Result<(), RunError> {
     let (pipeline, config) = load(args)?;
-    let results = &pipeline.spec.results;
-    let stores = connect(&Targets {
-        results: Secret::require("ASSAY_POSTGRES_URL")?,
-        schema: results.postgres.schema.clone(),
-        latest: Secret::require("ASSAY_REDIS_URL")?,
-        key_prefix: results.redis.key_prefix.clone(),
-        pipeline: config.pipeline.uid.clone(),
-    })
-    .await?;
+    let stores = connect(&targets(&pipeline.spec.results, &config.pipeline.uid)?).await?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {
         tokio::select! {
@@ -79,6 +73,28 @@ pub async fn command(args: &RunArgs) -> Result<(), RunError> {
         "starting"
     );
     run(config, stores, shutdown).await
+}
+
+/// Where results go: the manifest says what there is, the environment how to get in.
+fn targets(results: &ResultsSpec, pipeline: &str) -> Result<Targets, SecretError> {
+    let (postgres, redis) = (&results.postgres, &results.redis);
+    let postgres_tls = Named {
+        authority: postgres.ca_secret.is_some(),
+        identity: postgres.client_certificate_secret.is_some(),
+    };
+    let redis_tls = Named {
+        authority: redis.ca_secret.is_some(),
+        identity: redis.client_certificate_secret.is_some(),
+    };
+    Ok(Targets {
+        results: Secret::require("ASSAY_POSTGRES_URL")?,
+        results_tls: TlsMaterial::find("ASSAY_POSTGRES", postgres_tls)?,
+        schema: postgres.schema.clone(),
+        latest: Secret::require("ASSAY_REDIS_URL")?,
+        latest_tls: TlsMaterial::find("ASSAY_REDIS", redis_tls)?,
+        key_prefix: redis.key_prefix.clone(),
+        pipeline: pipeline.to_owned(),
+    })
 }
 
 /// Runs a processor until `shutdown`; then drains, commits, publishes and leaves the group inside the budget.

@@ -178,7 +178,7 @@ impl Flusher {
         };
         self.metrics.errors.with_label_values(&[call]).inc();
         warn!(call, %error, "result store");
-        if matches!(error, StoreError::Unavailable(_)) {
+        if error.is_outage() {
             self.health.fails(Dependency::Results, error);
         }
     }

@@ -12,6 +12,8 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 
 use super::FeedError;
 use super::route::Routed;
+use crate::ingest::access::AccessWatch;
+use crate::ingest::client::Connection;
 
 /// How long the broker may take to describe the topic.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
@@ -47,9 +49,14 @@ pub struct Deliveries {
     delivered: AtomicU64,
     failed: AtomicU64,
     first_error: Mutex<Option<String>>,
+    access: AccessWatch,
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.access.notice(&error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
@@ -66,11 +73,16 @@ impl ProducerContext for Deliveries {
 }
 
 impl KafkaSink {
-    /// Connects, and asks for the topic's partitions.
+    /// Connects with the login and certificates of `login`, and asks for the topic's partitions.
     ///
     /// # Errors
-    /// Refused settings, no broker, or no such topic.
-    pub fn connect(brokers: &str, topic: &str, settings: &[(String, String)]) -> Result<Self, FeedError> {
+    /// Refused settings, no broker, no access, or no such topic.
+    pub fn connect(
+        brokers: &str,
+        topic: &str,
+        settings: &[(String, String)],
+        login: &Connection,
+    ) -> Result<Self, FeedError> {
         let failed = |reason: String| FeedError::Topic {
             topic: topic.to_owned(),
             reason,
@@ -82,6 +94,7 @@ impl KafkaSink {
         for (key, value) in settings {
             config.set(key, value);
         }
+        login.secure(&mut config);
         for (key, value) in REQUIRED {
             config.set(key, value);
         }
@@ -89,7 +102,13 @@ impl KafkaSink {
             .set("bootstrap.servers", brokers)
             .create_with_context(Deliveries::default())
             .map_err(|error| failed(error.to_string()))?;
-        let partitions = count_partitions(&producer, topic).map_err(failed)?;
+        let partitions = count_partitions(&producer, topic).map_err(|reason| match producer.context().access.refusal() {
+            Some(refusal) => FeedError::NoAccess {
+                topic: topic.to_owned(),
+                refusal,
+            },
+            None => failed(reason),
+        })?;
         Ok(Self {
             producer,
             topic: topic.to_owned(),

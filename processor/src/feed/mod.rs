@@ -16,6 +16,9 @@ pub mod synthetic;
 pub mod ticks;
 mod trade;
 
+use crate::ingest::access::NoAccess;
+use crate::secret::SecretError;
+
 pub use trade::{InvalidTrade, OwnedTrade, PrintedTrade, TimeIds};
 
 /// One item of an input, in arrival order.
@@ -80,6 +83,17 @@ pub enum FeedError {
         topic: String,
         /// What the client said.
         reason: String,
+    },
+    /// A credential that cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The brokers do not let us in.
+    #[error("topic {topic}: {refusal}")]
+    NoAccess {
+        /// The topic.
+        topic: String,
+        /// Why.
+        refusal: NoAccess,
     },
     /// A record the client would not take.
     #[error("record could not be queued: {0}")]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use assay_crds::spec::OWNED_CLIENT_KEYS;
 use rdkafka::ClientConfig;
 
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretError};
+use crate::tls::{Named, TlsMaterial};
 
 /// What Assay prefers; a manifest may choose otherwise.
 const PREFERRED: &[(&str, &str)] = &[
@@ -31,23 +32,32 @@ pub struct Connection {
     pub bootstrap_servers: String,
     /// PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; `None` = PLAINTEXT.
     pub security_protocol: Option<String>,
-    /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER.
+    /// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
     pub sasl_mechanism: Option<String>,
-    /// User (client id for OAUTHBEARER).
+    /// User.
     pub username: Option<Secret>,
-    /// Password (client secret for OAUTHBEARER).
+    /// Password.
     pub password: Option<Secret>,
-    /// PEM file of the certificate authority.
-    pub ca_file: Option<String>,
-    /// PEM file of the client's certificate.
-    pub certificate_file: Option<String>,
-    /// PEM file of its private key.
-    pub private_key_file: Option<String>,
+    /// Whom to trust, and what to show of oneself.
+    pub tls: TlsMaterial,
     /// librdkafka keys of the manifest.
     pub client_config: BTreeMap<String, String>,
 }
 
 impl Connection {
+    /// Login and certificates as the environment gives them, for a client without a manifest.
+    ///
+    /// # Errors
+    /// A file cannot be read, or holds something else.
+    pub fn login_from_environment() -> Result<Self, SecretError> {
+        Ok(Self {
+            username: Secret::find("ASSAY_KAFKA_USERNAME")?,
+            password: Secret::find("ASSAY_KAFKA_PASSWORD")?,
+            tls: TlsMaterial::find("ASSAY_KAFKA", Named::default())?,
+            ..Self::default()
+        })
+    }
+
     /// Configuration without a group: for metadata and offsets.
     ///
     /// # Errors
@@ -88,23 +98,17 @@ impl Connection {
         Ok(config)
     }
 
-    fn secure(&self, config: &mut ClientConfig) {
-        let oauth = self.sasl_mechanism.as_deref() == Some("OAUTHBEARER");
-        let (user_key, password_key) = if oauth {
-            config.set("sasl.oauthbearer.method", "oidc");
-            ("sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret")
-        } else {
-            ("sasl.username", "sasl.password")
-        };
-        let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    /// Encryption and login, in librdkafka's words.
+    pub(crate) fn secure(&self, config: &mut ClientConfig) {
+        let identity = self.tls.identity.as_ref();
         let settings = [
-            ("security.protocol", self.security_protocol.clone()),
-            ("sasl.mechanism", self.sasl_mechanism.clone()),
-            (user_key, secret(&self.username)),
-            (password_key, secret(&self.password)),
-            ("ssl.ca.location", self.ca_file.clone()),
-            ("ssl.certificate.location", self.certificate_file.clone()),
-            ("ssl.key.location", self.private_key_file.clone()),
+            ("security.protocol", self.security_protocol.as_deref()),
+            ("sasl.mechanism", self.sasl_mechanism.as_deref()),
+            ("sasl.username", self.username.as_ref().map(Secret::expose)),
+            ("sasl.password", self.password.as_ref().map(Secret::expose)),
+            ("ssl.ca.pem", self.tls.authority.as_ref().map(Secret::expose)),
+            ("ssl.certificate.pem", identity.map(|identity| identity.certificate.expose())),
+            ("ssl.key.pem", identity.map(|identity| identity.private_key.expose())),
         ];
         for (key, value) in settings {
             if let Some(value) = value {
@@ -117,6 +121,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::Identity;
 
     fn connection(pairs: &[(&str, &str)]) -> Connection {
         let client_config = pairs
@@ -158,15 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn oauth_credentials_become_those_of_oidc() {
-        let oauth = Connection {
-            sasl_mechanism: Some("OAUTHBEARER".into()),
-            username: Some(Secret::new("id")),
-            password: Some(Secret::new("secret")),
+    fn certificates_reach_librdkafka_as_text() {
+        let mutual = Connection {
+            tls: TlsMaterial {
+                authority: Some(Secret::new("authority")),
+                identity: Some(Identity {
+                    certificate: Secret::new("certificate"),
+                    private_key: Secret::new("key"),
+                }),
+            },
             ..connection(&[])
         };
-        let config = oauth.client().unwrap();
-        assert_eq!(config.get("sasl.oauthbearer.client.id"), Some("id"));
-        assert_eq!(config.get("sasl.username"), None);
+        let config = mutual.client().unwrap();
+        for (key, wanted) in [("ssl.ca.pem", "authority"), ("ssl.certificate.pem", "certificate"), ("ssl.key.pem", "key")] {
+            assert_eq!(config.get(key), Some(wanted), "{key}");
+        }
     }
 }

@@ -13,6 +13,8 @@ use crate::resilience::health::{Dependency, HealthBoard};
 use crate::telemetry::Metrics;
 
 const EVERY: Duration = Duration::from_secs(5);
+/// A commit shows that records can be read again where it comes this long after the denial: what was fetched before is done.
+const READ_SINCE: Duration = Duration::from_secs(10);
 
 /// The last bounds that Kafka told.
 #[derive(Debug, Default)]
@@ -50,13 +52,15 @@ impl LagWatch {
     pub async fn run(self) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut committed = BTreeMap::new();
         loop {
             ticks.tick().await;
-            self.look().await;
+            self.look(&mut committed).await;
         }
     }
 
-    async fn look(&self) {
+    /// `committed` is what the look before saw.
+    async fn look(&self, committed: &mut BTreeMap<i32, i64>) {
         let reports = self.workers.report().await;
         let partitions: Vec<i32> = reports.iter().map(|report| report.partition).collect();
         if partitions.is_empty() {
@@ -73,6 +77,10 @@ impl LagWatch {
             }
         }
         for report in reports {
+            let before = committed.insert(report.partition, report.committed);
+            if before.is_some_and(|before| before < report.committed) {
+                self.health.goes_on(Dependency::Source, READ_SINCE);
+            }
             let label = report.partition.to_string();
             if let Some(lag) = self.board.of(report.partition, report.committed) {
                 self.metrics.lag_records.with_label_values(&[&label]).set(lag);

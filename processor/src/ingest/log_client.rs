@@ -11,6 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::access::{AccessWatch, NoAccess, refusal_of};
 use super::client::{Connection, OwnedKey};
 use super::topic_identity::topic_identity;
 use crate::partition::LogBounds;
@@ -25,6 +26,14 @@ pub enum LogError {
     /// librdkafka refused the configuration.
     #[error("librdkafka refuses the configuration: {0}; check spec.kafka.clientConfig and spec.kafka.security")]
     Configuration(KafkaError),
+    /// The brokers answer, and refuse us.
+    #[error("Kafka at {servers}: {refusal}")]
+    NoAccess {
+        /// Bootstrap servers.
+        servers: String,
+        /// Why.
+        refusal: NoAccess,
+    },
     /// No broker answered in time.
     #[error("Kafka at {servers} cannot be reached: {cause}; check spec.kafka.bootstrapServers and spec.kafka.security")]
     Unreachable {
@@ -37,7 +46,7 @@ pub enum LogError {
     #[error("topic {0} does not exist; create it, or let the operator do so (source.management: Managed)")]
     TopicMissing(String),
     /// Kafka does not let us see it.
-    #[error("topic {topic} cannot be read: {code:?}; grant READ and DESCRIBE on it to this user")]
+    #[error("topic {topic} cannot be read: {code:?}; grant READ and DESCRIBE on it to the user of spec.kafka.security")]
     TopicRefused {
         /// Topic.
         topic: String,
@@ -67,7 +76,7 @@ impl Transient for LogError {
 
 /// A client beside the group.
 pub struct LogClient {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<AccessWatch>,
     servers: String,
     topic: String,
     timeout: Duration,
@@ -82,7 +91,9 @@ impl LogClient {
         let mut config = connection.client()?;
         // The true end of the log, not that of the last finished transaction.
         config.set("isolation.level", "read_uncommitted");
-        let consumer = config.create().map_err(LogError::Configuration)?;
+        let consumer = config
+            .create_with_context(AccessWatch::default())
+            .map_err(LogError::Configuration)?;
         Ok(Self {
             consumer,
             servers: connection.bootstrap_servers.clone(),
@@ -94,12 +105,13 @@ impl LogClient {
     /// Number of partitions.
     ///
     /// # Errors
-    /// Unreachable, missing or refused.
+    /// Unreachable, no access, missing or refused.
     pub fn partition_count(&self) -> Result<i32, LogError> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(&self.topic), self.timeout)
-            .map_err(|cause| self.unreachable(cause))?;
+            .map_err(|cause| self.unanswered(cause))?;
+        self.consumer.context().works();
         let topic = metadata
             .topics()
             .first()
@@ -167,7 +179,8 @@ impl LogClient {
         let answer = self
             .consumer
             .offsets_for_times(list, self.timeout)
-            .map_err(|cause| self.unreachable(cause))?;
+            .map_err(|cause| self.unanswered(cause))?;
+        self.consumer.context().works();
         answer
             .elements()
             .iter()
@@ -187,10 +200,12 @@ impl LogClient {
             .collect()
     }
 
-    fn unreachable(&self, cause: KafkaError) -> LogError {
-        LogError::Unreachable {
-            servers: self.servers.clone(),
-            cause,
+    /// A call that got no answer; what the client told beside it may know why.
+    fn unanswered(&self, cause: KafkaError) -> LogError {
+        let servers = self.servers.clone();
+        match refusal_of(&self.consumer) {
+            Some(refusal) => LogError::NoAccess { servers, refusal },
+            None => LogError::Unreachable { servers, cause },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From Kafka to the workers' queues.
 
+pub mod access;
 pub mod client;
 pub mod decode;
 pub mod encode;

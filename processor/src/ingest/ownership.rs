@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -146,6 +147,7 @@ impl Ownership {
             GroupEvent::Assigned(partitions) => self.assigned(&partitions),
             GroupEvent::Revoked(partitions) => self.revoked(partitions),
             GroupEvent::Lost(partitions) => self.lost(&partitions),
+            GroupEvent::Denied(code) => self.denied(code),
             GroupEvent::Trouble(cause) => warn!(cause, "Kafka"),
             GroupEvent::Fatal(cause) => return Err(OwnershipError::Kafka(cause)),
         }
@@ -164,8 +166,25 @@ impl Ownership {
         Ok(())
     }
 
+    /// Rights may be given back at any time, and librdkafka tries again by itself: the process stays and says what is missing.
+    fn denied(&self, code: RDKafkaErrorCode) {
+        let (dependency, remedy) = match code {
+            RDKafkaErrorCode::GroupAuthorizationFailed => (
+                Dependency::Group,
+                "grant READ on the groups that begin with spec.kafka.groupPrefix to the user of spec.kafka.security",
+            ),
+            _ => (
+                Dependency::Source,
+                "grant READ on spec.source.topic to the user of spec.kafka.security",
+            ),
+        };
+        warn!(%dependency, %code, remedy, "Kafka denies a right");
+        self.parts.health.fails(dependency, &format!("{code}; {remedy}"));
+    }
+
     fn assigned(&mut self, partitions: &[i32]) {
         self.parts.health.joined();
+        self.parts.health.works(Dependency::Group);
         self.fences.clear();
         for partition in partitions {
             self.take_over(*partition, Duration::ZERO);
@@ -237,6 +256,8 @@ impl Ownership {
         warn!(partition = error.partition, %error, "Kafka");
         if error.is_position_lost() {
             self.position_lost(error.partition).await;
+        } else if error.code == RDKafkaErrorCode::TopicAuthorizationFailed {
+            self.denied(error.code);
         }
     }
 

@@ -60,6 +60,8 @@ pub enum GroupEvent {
     Revoked(Vec<i32>),
     /// See [`Fact::Lost`]; already given up.
     Lost(Vec<i32>),
+    /// Kafka denies a right.
+    Denied(RDKafkaErrorCode),
     /// Kafka said something worth showing.
     Trouble(String),
     /// The client cannot go on.
@@ -288,6 +290,9 @@ enum Obeyed {
 
 fn group_error(error: &KafkaError) -> GroupEvent {
     match error {
+        KafkaError::MessageConsumption(
+            code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed),
+        ) => GroupEvent::Denied(*code),
         KafkaError::MessageConsumptionFatal(code) => GroupEvent::Fatal(format!("Kafka client: {code}")),
         other => GroupEvent::Trouble(other.to_string()),
     }

@@ -131,9 +131,9 @@ impl TakeOver {
 
 impl From<StoreError> for TakeOverError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) => Self::Away(error.to_string()),
-            refused => Self::Stop(Stop::StoreRefused(refused.to_string())),
+        if error.is_outage() {
+            return Self::Away(error.to_string());
         }
+        Self::Stop(Stop::StoreRefused(error.to_string()))
     }
 }

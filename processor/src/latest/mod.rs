@@ -34,6 +34,9 @@ pub enum LatestError {
     /// Unreachable, timed out or refused.
     #[error("the latest-state store cannot be reached: {0}; check results.redis and the server")]
     Unavailable(String),
+    /// The server answers and does not let us in: a setting has to be changed.
+    #[error("the latest-state store gives no access: {0}")]
+    NoAccess(String),
     /// `maxmemory-policy` is not `noeviction`.
     #[error("maxmemory-policy is {0}; set it to noeviction, or keys vanish silently")]
     Evicting(String),

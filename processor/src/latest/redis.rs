@@ -8,9 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncCommands, IntoConnectionInfo, RedisError, Script};
+use redis::{
+    AsyncCommands, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Script, TlsCertificates,
+};
 
 use super::{LatestError, LatestState, Publish, lines};
+use crate::secret::Secret;
+use crate::tls::{Blamed, TlsMaterial, blamed};
 
 /// Keys deleted or read per call: bounds the time for which one call keeps the server from others.
 const CHUNK: usize = 500;
@@ -23,6 +27,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct RedisOptions {
     /// `redis://` or `rediss://user:password@host:port/database`.
     pub url: String,
+    /// Whom to trust, and what to show of oneself; needs `rediss://`.
+    pub tls: TlsMaterial,
     /// First part of every key.
     pub key_prefix: String,
     /// Pipeline uid; the hash tag.
@@ -33,6 +39,7 @@ impl std::fmt::Debug for RedisOptions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             url: _,
+            tls: _,
             key_prefix,
             pipeline,
         } = self;
@@ -57,12 +64,13 @@ impl RedisLatest {
     /// Prepares a connection that comes about when first used and again whenever it breaks. Call inside a Tokio runtime.
     ///
     /// # Errors
-    /// [`LatestError::Unavailable`] where the URL cannot be read.
+    /// [`LatestError::Unavailable`] where the URL cannot be read, [`LatestError::NoAccess`] where it and the certificates do not
+    /// go together.
     pub fn new(options: &RedisOptions) -> Result<Self, LatestError> {
         let unreadable = |_| LatestError::Unavailable("the URL cannot be read; expected redis://…".into());
         let info = options.url.as_str().into_connection_info().map_err(unreadable)?;
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let client = redis::Client::open(info).map_err(unreadable)?;
+        let client = client(info, options)?;
         // One attempt per call: waiting and trying again is the caller's policy.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
@@ -190,10 +198,54 @@ impl LatestState for RedisLatest {
     }
 }
 
+/// Certificates on a connection that is not encrypted would protect nothing, and nobody would notice.
+fn client(info: ConnectionInfo, options: &RedisOptions) -> Result<Client, LatestError> {
+    let TlsMaterial { authority, identity } = &options.tls;
+    if !options.tls.is_empty() && !options.url.starts_with("rediss:") {
+        return Err(LatestError::NoAccess(PLAIN_WITH_CERTIFICATES.into()));
+    }
+    if !options.url.starts_with("rediss:") {
+        return Client::open(info).map_err(unavailable);
+    }
+    let bytes = |secret: &Secret| secret.expose().as_bytes().to_vec();
+    let certificates = TlsCertificates {
+        client_tls: identity.as_ref().map(|identity| ClientTlsConfig {
+            client_cert: bytes(&identity.certificate),
+            client_key: bytes(&identity.private_key),
+        }),
+        root_cert: authority.as_ref().map(bytes),
+    };
+    Client::build_with_tls(info, certificates).map_err(|error| no_access(&error, CLIENT_CERTIFICATE))
+}
+
+const LOGIN: &str = "correct user and password in the URL of spec.results.redis.secret (ASSAY_REDIS_URL)";
+const GRANT: &str = "grant it to the user of spec.results.redis.secret, for the keys spec.results.redis.keyPrefix:*";
+const PLAIN_WITH_CERTIFICATES: &str = "certificates are given (spec.results.redis.caSecret or clientCertificateSecret) and the URL of \
+                                       spec.results.redis.secret (ASSAY_REDIS_URL) is not encrypted; begin it with rediss://";
+const SERVER_CERTIFICATE: &str = "the authorities in spec.results.redis.caSecret (ASSAY_REDIS_CA) must have signed the server's \
+                                  certificate, it must not have expired, and it must hold the URL's host";
+const CLIENT_CERTIFICATE: &str =
+    "correct spec.results.redis.clientCertificateSecret (ASSAY_REDIS_CERTIFICATE, ASSAY_REDIS_PRIVATE_KEY)";
+
 // By value, so that it can be named in `map_err`.
 #[allow(clippy::needless_pass_by_value)]
 fn unavailable(error: RedisError) -> LatestError {
-    LatestError::Unavailable(error.to_string())
+    let remedy = match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => Some(LOGIN),
+        (_, Some("NOPERM")) => Some(GRANT),
+        _ => blamed(&error.to_string()).map(|side| match side {
+            Blamed::Server => SERVER_CERTIFICATE,
+            Blamed::Client => CLIENT_CERTIFICATE,
+        }),
+    };
+    match remedy {
+        Some(remedy) => no_access(&error, remedy),
+        None => LatestError::Unavailable(error.to_string()),
+    }
+}
+
+fn no_access(error: &RedisError, remedy: &str) -> LatestError {
+    LatestError::NoAccess(format!("{error}; {remedy}"))
 }
 
 /// Text that a pattern of `SCAN` takes literally.

@@ -101,7 +101,7 @@ impl CommitCycle {
                 // Those that did not move are fenced or stand elsewhere; progress tells which.
                 self.in_doubt = !self.due_is_settled();
             }
-            Err(StoreError::Unavailable(_)) => {
+            Err(error) if error.is_outage() => {
                 self.ambiguous += 1;
                 self.in_doubt = true;
             }

@@ -30,6 +30,10 @@ pub enum Level {
 pub enum Dependency {
     /// The source topic's brokers.
     Kafka,
+    /// The right to be in the consumer group.
+    Group,
+    /// The right to read the source topic.
+    Source,
     /// The result store.
     Results,
     /// The latest-state store.
@@ -40,6 +44,8 @@ impl fmt::Display for Dependency {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Kafka => "Kafka",
+            Self::Group => "the consumer group",
+            Self::Source => "the source topic",
             Self::Results => "the result store",
             Self::Latest => "the latest-state store",
         })
@@ -70,6 +76,16 @@ impl HealthBoard {
         self.with(|facts| {
             facts.outages.remove(&dependency);
             facts.reached.insert(dependency, true);
+        });
+    }
+
+    /// Work went on; ends an outage that has lasted long enough for what was under way at its start to be done.
+    pub fn goes_on(&self, dependency: Dependency, long_enough: Duration) {
+        self.with(|facts| {
+            let ended = |outage: &Outage| outage.since.elapsed() >= long_enough;
+            if facts.outages.get(&dependency).is_some_and(ended) {
+                facts.outages.remove(&dependency);
+            }
         });
     }
 
@@ -209,6 +225,16 @@ mod tests {
         board.stopped(4, Stop::ProgressMissing);
         assert_eq!(board.judge(Instant::now()).0, Level::Unhealthy);
         board.gone(4);
+        assert_eq!(board.judge(Instant::now()).0, Level::Healthy);
+    }
+
+    #[test]
+    fn work_that_was_under_way_does_not_end_an_outage() {
+        let board = HealthBoard::default();
+        board.fails(Dependency::Source, &"denied");
+        board.goes_on(Dependency::Source, Duration::from_mins(1));
+        assert_eq!(board.judge(Instant::now()).0, Level::Degraded);
+        board.goes_on(Dependency::Source, Duration::ZERO);
         assert_eq!(board.judge(Instant::now()).0, Level::Healthy);
     }
 

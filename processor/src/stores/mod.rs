@@ -166,6 +166,9 @@ pub enum StoreError {
     /// Unreachable, timed out, cut: whether the statement took effect is unknown.
     #[error("the result store cannot be reached: {0}; check results.postgres and the server")]
     Unavailable(String),
+    /// The server answers and does not let us in, so nothing took effect. Goes on as if away, until a setting is changed.
+    #[error("the result store gives no access: {0}")]
+    NoAccess(String),
     /// The statement was refused and had no effect.
     #[error("the result store refused: {0}")]
     Refused(String),
@@ -180,6 +183,14 @@ pub enum StoreError {
         /// Version wanted.
         wanted: i64,
     },
+}
+
+impl StoreError {
+    /// Whether nothing is wrong with the statement: it may be sent again once the store can be used.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::NoAccess(_))
+    }
 }
 
 /// Where rows, progress and snapshots live.

@@ -143,7 +143,10 @@ fn produce(topic: &str, records: i32) -> Result<()> {
 
 #[test]
 fn brokers_that_create_topics_by_themselves_are_told_of() -> Result<()> {
-    let kafka = Kafka::start_with("auto.create.topics.enable=true")?;
+    let kafka = Kafka::start_with(&Extras {
+        properties: "auto.create.topics.enable=true".into(),
+        ..Extras::default()
+    })?;
     let lab = Lab::with_brokers(kafka.bootstrap())?;
     lab.apply(&lab.manifest("majors", "raw.trades"))?;
     let message = lab.until_condition("majors", "BrokerAutoCreation", "True", "Enabled")?;

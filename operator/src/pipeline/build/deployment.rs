@@ -119,12 +119,15 @@ fn processor(blueprint: &Blueprint<'_>) -> Container {
 
 /// Brings the tables up to date before the processor starts; an advisory lock lets one pod do it while the others wait.
 fn migrate(blueprint: &Blueprint<'_>) -> Option<Container> {
+    let spec = &blueprint.pipeline.spec;
     let PostgresSpec {
         secret,
+        ca_secret: _,
+        client_certificate_secret: _,
         schema,
         migrations,
         admin_secret,
-    } = &blueprint.pipeline.spec.results.postgres;
+    } = &spec.results.postgres;
     if *migrations == Migrations::External {
         return None;
     }
@@ -142,11 +145,15 @@ fn migrate(blueprint: &Blueprint<'_>) -> Option<Container> {
         }),
         value: None,
     };
+    let mut environment = vec![url, variable("ASSAY_POSTGRES_SCHEMA", schema)];
+    environment.extend(mounts::migration_environment(spec));
+    let volume_mounts = mounts::migration_mounts(spec);
     Some(Container {
         args: Some(vec!["migrate".to_owned()]),
-        env: Some(vec![url, variable("ASSAY_POSTGRES_SCHEMA", schema)]),
+        env: Some(environment),
+        volume_mounts: (!volume_mounts.is_empty()).then_some(volume_mounts),
         resources: Some(migrate_resources()),
-        ..container("migrate", blueprint, &blueprint.pipeline.spec.processor.pod)
+        ..container("migrate", blueprint, &spec.processor.pod)
     })
 }
 

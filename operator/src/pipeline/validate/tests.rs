@@ -9,7 +9,7 @@ use super::*;
 use crate::kafka::{KafkaCredentials, KafkaError, LogBounds, TopicDescription, TopicFound};
 use crate::names::PipelineKey;
 use crate::pipeline::dereference::Workload;
-use crate::secrets::{Credential, PipelineSecrets};
+use crate::secrets::{Credential, PipelineSecrets, PostgresCredentials, TlsMaterial};
 use crate::store::StoredProgress;
 use crate::topics::Claim;
 
@@ -58,7 +58,10 @@ fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
 fn secrets() -> PipelineSecrets {
     PipelineSecrets {
         kafka: KafkaCredentials::default(),
-        postgres: Credential::new("postgres://db/assay"),
+        postgres: PostgresCredentials {
+            url: Credential::new("postgres://db/assay"),
+            tls: TlsMaterial::default(),
+        },
         digest: "cafe".into(),
     }
 }

@@ -3,16 +3,35 @@
 use std::str::FromStr;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode, Postgres};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
 use super::{PostgresOptions, PostgresStore, StoreError, errors};
+use crate::tls::TlsMaterial;
 
 /// Reads the URL; statements are not logged, as their values belong to the user.
 pub(super) fn connect_options(options: &PostgresOptions) -> Result<PgConnectOptions, StoreError> {
     let parsed = PgConnectOptions::from_str(&options.url)
         .map_err(|_| StoreError::Refused("the URL in results.postgres cannot be read; expected postgres://…".into()))?;
-    Ok(parsed.application_name("assay").disable_statement_logging())
+    Ok(encrypted(parsed, &options.tls)
+        .application_name("assay")
+        .disable_statement_logging())
+}
+
+/// Who gives certificates wants them checked: only the weaker check that the URL asks for by name is left as it is.
+fn encrypted(mut target: PgConnectOptions, tls: &TlsMaterial) -> PgConnectOptions {
+    if !tls.is_empty() && !matches!(target.get_ssl_mode(), PgSslMode::VerifyCa) {
+        target = target.ssl_mode(PgSslMode::VerifyFull);
+    }
+    if let Some(authority) = &tls.authority {
+        target = target.ssl_root_cert_from_pem(authority.expose().into());
+    }
+    if let Some(identity) = &tls.identity {
+        target = target
+            .ssl_client_cert_from_pem(identity.certificate.expose())
+            .ssl_client_key_from_pem(identity.private_key.expose());
+    }
+    target
 }
 
 /// A pool that connects when first used. Liveness is not asked before each statement: that would cost a round trip.
@@ -69,4 +88,25 @@ fn discard_if_lost(connection: PoolConnection<Postgres>, error: sqlx::Error) -> 
         drop(connection.detach());
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    #[rstest]
+    #[case::nothing_said("postgres://h/d", PgSslMode::VerifyFull)]
+    #[case::encryption_only("postgres://h/d?sslmode=require", PgSslMode::VerifyFull)]
+    #[case::authority_only("postgres://h/d?sslmode=verify-ca", PgSslMode::VerifyCa)]
+    fn a_given_authority_is_never_ignored(#[case] url: &str, #[case] wanted: PgSslMode) {
+        let tls = TlsMaterial {
+            authority: Some(Secret::new("pem")),
+            identity: None,
+        };
+        let target = encrypted(PgConnectOptions::from_str(url).unwrap(), &tls);
+        assert_eq!(format!("{:?}", target.get_ssl_mode()), format!("{wanted:?}"));
+    }
 }

@@ -18,12 +18,15 @@ use sqlx::postgres::PgPool;
 use super::dump::{self, Dialect, TABLES};
 use super::rows::{self, ProgressRow, RegistrationRow, SnapshotRow};
 use super::{Advance, Fence, Progress, Registration, ResultStore, Snapshot, StoreError, Unmirrored, queries};
+use crate::tls::TlsMaterial;
 
-/// How to reach Postgres. TLS is chosen by the URL (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`).
+/// How to reach Postgres. TLS is chosen by `tls`, or by the URL alone (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`).
 #[derive(Clone)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=verify-full`.
     pub url: String,
+    /// Whom to trust, and what to show of oneself. Any of it makes the connection encrypted and the server verified.
+    pub tls: TlsMaterial,
     /// Schema of the tables; put in front of the search path.
     pub schema: String,
     /// A statement that takes longer is ended by the server; one that is not answered a second later, by us.
@@ -40,6 +43,7 @@ impl PostgresOptions {
     pub fn new(url: impl Into<String>, schema: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: TlsMaterial::default(),
             schema: schema.into(),
             statement_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
