@@ -273,10 +273,7 @@ impl Reader<'_> {
             "spec.kafka.security.caSecret",
             "spec.kafka.security.clientCertificateSecret",
         ];
-        let (authority, client) = (
-            security.ca_secret.as_ref(),
-            security.client_certificate_secret.as_ref(),
-        );
+        let (authority, client) = (security.ca_secret.as_ref(), security.client_certificate_secret.as_ref());
         credentials.tls = self.tls(authority, client, fields).await?;
         Ok(credentials)
     }

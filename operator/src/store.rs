@@ -126,7 +126,9 @@ fn digest(PostgresCredentials { url, tls }: &PostgresCredentials, schema: &str) 
     let credentials = std::iter::once(url).chain(&tls.authority).chain(identity);
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(schema).chain(credentials.map(Credential::expose)) {
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        hasher
+            .update(&(part.len() as u64).to_le_bytes())
+            .update(part.as_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }

@@ -86,7 +86,10 @@ fn pem(variable: &str, wanted: bool, content: &'static str) -> Result<Option<Sec
 
 /// A private key may be called `EC PRIVATE KEY` or the like, and one with a passphrase could not be opened.
 fn check(variable: &str, text: &str, content: &'static str) -> Result<(), SecretError> {
-    let marked = |mark: &str| text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(mark));
+    let marked = |mark: &str| {
+        text.lines()
+            .any(|line| line.starts_with("-----BEGIN ") && line.contains(mark))
+    };
     if !marked(&format!("{content}-----")) {
         return Err(SecretError::NoPem {
             variable: variable.to_owned(),
@@ -118,7 +121,11 @@ mod tests {
     #[case::binary("MIIB", "CERTIFICATE", "V holds no CERTIFICATE")]
     #[case::the_other("-----BEGIN PRIVATE KEY-----", "CERTIFICATE", "V holds no CERTIFICATE")]
     #[case::passphrase("-----BEGIN ENCRYPTED PRIVATE KEY-----", "PRIVATE KEY", "without a passphrase")]
-    #[case::old_passphrase("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED", "PRIVATE KEY", "passphrase")]
+    #[case::old_passphrase(
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED",
+        "PRIVATE KEY",
+        "passphrase"
+    )]
     fn anything_else_names_the_variable_and_not_its_content(
         #[case] text: &str,
         #[case] content: &'static str,
@@ -136,6 +143,10 @@ mod tests {
         };
         let error = TlsMaterial::find("ASSAY_TEST_NOWHERE", named).unwrap_err().to_string();
         assert!(error.contains("ASSAY_TEST_NOWHERE_CA_FILE"), "{error}");
-        assert!(TlsMaterial::find("ASSAY_TEST_NOWHERE", Named::default()).unwrap().is_empty());
+        assert!(
+            TlsMaterial::find("ASSAY_TEST_NOWHERE", Named::default())
+                .unwrap()
+                .is_empty()
+        );
     }
 }

@@ -76,6 +76,9 @@ mod tests {
 
     #[test]
     fn a_broker_that_is_down_is_no_refusal() {
-        assert_eq!(refusal(RDKafkaErrorCode::BrokerTransportFailure, "Connection refused"), None);
+        assert_eq!(
+            refusal(RDKafkaErrorCode::BrokerTransportFailure, "Connection refused"),
+            None
+        );
     }
 }

@@ -162,7 +162,10 @@ const CREDENTIALS: [(&str, &str); 5] = [
     ("sasl.password", "ASSAY_KAFKA_PASSWORD"),
     ("ssl.key.pem", "ASSAY_KAFKA_PRIVATE_KEY"),
     ("ssl.key.password", "ASSAY_KAFKA_PRIVATE_KEY, without a passphrase"),
-    ("ssl.keystore.password", "ASSAY_KAFKA_CERTIFICATE and ASSAY_KAFKA_PRIVATE_KEY"),
+    (
+        "ssl.keystore.password",
+        "ASSAY_KAFKA_CERTIFICATE and ASSAY_KAFKA_PRIVATE_KEY",
+    ),
 ];
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -170,7 +173,9 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         return Err("it is not KEY=VALUE".to_owned());
     };
     match CREDENTIALS.iter().find(|(credential, _)| *credential == key) {
-        Some((_, variable)) => Err(format!("{key} is a credential; set {variable} in the environment instead")),
+        Some((_, variable)) => Err(format!(
+            "{key} is a credential; set {variable} in the environment instead"
+        )),
         None => Ok((key.to_owned(), value.to_owned())),
     }
 }

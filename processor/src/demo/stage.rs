@@ -69,7 +69,9 @@ pub async fn run_stage(stage: Stage, results: &Arc<dyn ResultStore>, screen: &mu
     let config = configure(&stage, cluster.bootstrap_servers())?;
     let reader = Reader::start(config, Arc::clone(results));
     reader.wait_for_registration().await?;
-    let sink = block_in_place(|| KafkaSink::connect(&cluster.bootstrap_servers(), &source.topic, &[], &Connection::default()))?;
+    let sink = block_in_place(|| {
+        KafkaSink::connect(&cluster.bootstrap_servers(), &source.topic, &[], &Connection::default())
+    })?;
     let sent = feed(stage.input, Pace::new(stage.speed), sink, &reader, screen).await?;
     reader.wait_for(sent).await?;
     screen.clear();

@@ -102,13 +102,14 @@ impl KafkaSink {
             .set("bootstrap.servers", brokers)
             .create_with_context(Deliveries::default())
             .map_err(|error| failed(error.to_string()))?;
-        let partitions = count_partitions(&producer, topic).map_err(|reason| match producer.context().access.refusal() {
-            Some(refusal) => FeedError::NoAccess {
-                topic: topic.to_owned(),
-                refusal,
-            },
-            None => failed(reason),
-        })?;
+        let partitions =
+            count_partitions(&producer, topic).map_err(|reason| match producer.context().access.refusal() {
+                Some(refusal) => FeedError::NoAccess {
+                    topic: topic.to_owned(),
+                    refusal,
+                },
+                None => failed(reason),
+            })?;
         Ok(Self {
             producer,
             topic: topic.to_owned(),

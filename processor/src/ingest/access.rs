@@ -62,7 +62,9 @@ impl AccessWatch {
 
     /// Takes what the client tells.
     pub fn notice(&self, error: &KafkaError, reason: &str) {
-        let refusal = error.rdkafka_error_code().and_then(|code| NoAccess::from_event(code, reason));
+        let refusal = error
+            .rdkafka_error_code()
+            .and_then(|code| NoAccess::from_event(code, reason));
         if refusal.is_some() {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
         }

@@ -107,7 +107,10 @@ impl Connection {
             ("sasl.username", self.username.as_ref().map(Secret::expose)),
             ("sasl.password", self.password.as_ref().map(Secret::expose)),
             ("ssl.ca.pem", self.tls.authority.as_ref().map(Secret::expose)),
-            ("ssl.certificate.pem", identity.map(|identity| identity.certificate.expose())),
+            (
+                "ssl.certificate.pem",
+                identity.map(|identity| identity.certificate.expose()),
+            ),
             ("ssl.key.pem", identity.map(|identity| identity.private_key.expose())),
         ];
         for (key, value) in settings {
@@ -175,7 +178,11 @@ mod tests {
             ..connection(&[])
         };
         let config = mutual.client().unwrap();
-        for (key, wanted) in [("ssl.ca.pem", "authority"), ("ssl.certificate.pem", "certificate"), ("ssl.key.pem", "key")] {
+        for (key, wanted) in [
+            ("ssl.ca.pem", "authority"),
+            ("ssl.certificate.pem", "certificate"),
+            ("ssl.key.pem", "key"),
+        ] {
             assert_eq!(config.get(key), Some(wanted), "{key}");
         }
     }

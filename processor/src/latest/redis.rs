@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncCommands, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Script, TlsCertificates,
+    AsyncCommands, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Script,
+    TlsCertificates,
 };
 
 use super::{LatestError, LatestState, Publish, lines};

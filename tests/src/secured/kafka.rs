@@ -135,9 +135,16 @@ fn properties(files: &Files) -> Result<String> {
          sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
          ssl.principal.mapping.rules=RULE:^CN=(.*)$/$1/\n",
     );
-    for (listener, keys) in [("login", &files.server), ("mutual", &files.server), ("expired", &files.expired)] {
+    for (listener, keys) in [
+        ("login", &files.server),
+        ("mutual", &files.server),
+        ("expired", &files.expired),
+    ] {
         let prefix = format!("listener.name.{listener}");
-        writeln!(text, "{prefix}.ssl.keystore.type=PEM\n{prefix}.ssl.keystore.location={keys}")?;
+        writeln!(
+            text,
+            "{prefix}.ssl.keystore.type=PEM\n{prefix}.ssl.keystore.location={keys}"
+        )?;
         writeln!(text, "{prefix}.ssl.truststore.type=PEM")?;
         writeln!(text, "{prefix}.ssl.truststore.location={}", files.authority)?;
     }
@@ -149,9 +156,15 @@ fn properties(files: &Files) -> Result<String> {
     let module = "org.apache.kafka.common.security";
     for listener in ["login", "expired"] {
         let prefix = format!("listener.name.{listener}");
-        writeln!(text, "{prefix}.plain.sasl.jaas.config={module}.plain.PlainLoginModule required{users};")?;
+        writeln!(
+            text,
+            "{prefix}.plain.sasl.jaas.config={module}.plain.PlainLoginModule required{users};"
+        )?;
         for mechanism in ["scram-sha-256", "scram-sha-512"] {
-            writeln!(text, "{prefix}.{mechanism}.sasl.jaas.config={module}.scram.ScramLoginModule required;")?;
+            writeln!(
+                text,
+                "{prefix}.{mechanism}.sasl.jaas.config={module}.scram.ScramLoginModule required;"
+            )?;
         }
     }
     Ok(text)

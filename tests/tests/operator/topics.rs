@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use assay_tests::Kafka;
-use assay_tests::kafka::NewRecord;
+use assay_tests::kafka::{Extras, NewRecord};
 use assay_tests::scratch::unique;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};

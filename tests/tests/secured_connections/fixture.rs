@@ -57,7 +57,9 @@ pub fn certificates() -> Result<&'static Certificates> {
 pub fn kafka() -> Result<&'static SecuredKafka> {
     static KAFKA: Shared<SecuredKafka> = OnceLock::new();
     let known = certificates()?;
-    shared(&KAFKA, || SecuredKafka::start(&known.authority, &known.server, &known.expired))
+    shared(&KAFKA, || {
+        SecuredKafka::start(&known.authority, &known.server, &known.expired)
+    })
 }
 
 pub fn postgres() -> Result<&'static SecuredPostgres> {
@@ -91,7 +93,9 @@ impl Access {
             folder,
         };
         let store = format!("sqlite:{}", access.folder.path().join("results.db").display());
-        Ok(access.with("ASSAY_POSTGRES_URL", &store).with("ASSAY_REDIS_URL", "memory:"))
+        Ok(access
+            .with("ASSAY_POSTGRES_URL", &store)
+            .with("ASSAY_REDIS_URL", "memory:"))
     }
 
     pub fn with(mut self, variable: &str, value: &str) -> Self {
@@ -153,8 +157,11 @@ impl Access {
     }
 
     pub fn postgres(self, database: &Database, host: &str) -> Result<Self> {
-        self.with("ASSAY_POSTGRES_URL", &postgres()?.url(database, host, &password("postgres")))
-            .with_certificates("POSTGRES", Some(&certificates()?.client))
+        self.with(
+            "ASSAY_POSTGRES_URL",
+            &postgres()?.url(database, host, &password("postgres")),
+        )
+        .with_certificates("POSTGRES", Some(&certificates()?.client))
     }
 
     pub fn redis(self, host: &str) -> Result<Self> {
@@ -167,7 +174,8 @@ impl Access {
         for (variable, value) in std::mem::take(&mut self.variables) {
             let path = self.folder.path().join(&variable);
             std::fs::write(&path, value)?;
-            self.variables.insert(format!("{variable}_FILE"), path.display().to_string());
+            self.variables
+                .insert(format!("{variable}_FILE"), path.display().to_string());
         }
         Ok(self)
     }

@@ -28,7 +28,11 @@ fn a_wrong_password_names_the_secret() -> Result<()> {
     let refusal = login()?.with("ASSAY_KAFKA_PASSWORD", "hunter2-wrong").refusal()?;
     refusal.assert(
         16,
-        &["refused the login", "spec.kafka.security.credentialsSecret", "ASSAY_KAFKA_PASSWORD"],
+        &[
+            "refused the login",
+            "spec.kafka.security.credentialsSecret",
+            "ASSAY_KAFKA_PASSWORD",
+        ],
     );
     Ok(())
 }
@@ -63,7 +67,9 @@ fn a_missing_client_certificate_names_the_secret() -> Result<()> {
 
 #[test]
 fn a_client_certificate_of_another_authority_names_the_secret() -> Result<()> {
-    let refusal = Access::plain()?.kafka_mutual(Some(&certificates()?.forged))?.refusal()?;
+    let refusal = Access::plain()?
+        .kafka_mutual(Some(&certificates()?.forged))?
+        .refusal()?;
     refusal.assert(16, &["spec.kafka.security.clientCertificateSecret"]);
     Ok(())
 }

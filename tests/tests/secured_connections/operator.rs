@@ -8,6 +8,7 @@ use assay_operator::kafka::{Connection, KafkaCredentials, KafkaHandle, KafkaPool
 use assay_operator::secrets::{Credential, PostgresCredentials, TlsMaterial};
 use assay_operator::store::{StoreError, StorePool};
 use assay_tests::secured::{Authority, Listener, ONLOOKER, Pair, STRANGER, USER, password};
+use prometheus::{IntCounterVec, Opts};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -27,11 +28,13 @@ fn tls(authority: &Authority, client: Option<&Pair>) -> TlsMaterial {
 
 fn handle(listener: Listener, security: &Value, credentials: &KafkaCredentials) -> Result<Arc<KafkaHandle>> {
     let spec = json!({"bootstrapServers": kafka()?.bootstrap(listener, HOST), "security": security});
-    Ok(KafkaPool::default().get(&Connection::new(&serde_json::from_value(spec)?, credentials))?)
+    let calls = IntCounterVec::new(Opts::new("calls", "Calls to Kafka."), &["call"])?;
+    Ok(KafkaPool::new(calls).get(&Connection::new(&serde_json::from_value(spec)?, credentials))?)
 }
 
 fn by_login(user: &str, password: &str, authority: &Authority) -> Result<Arc<KafkaHandle>> {
-    let security = json!({"protocol": "SASL_SSL", "mechanism": "SCRAM-SHA-512", "credentialsSecret": {"name": "kafka-user"}});
+    let security =
+        json!({"protocol": "SASL_SSL", "mechanism": "SCRAM-SHA-512", "credentialsSecret": {"name": "kafka-user"}});
     let credentials = KafkaCredentials {
         login: Some((user.to_owned(), password.to_owned())),
         tls: tls(authority, None),
@@ -73,11 +76,20 @@ fn a_refused_login_or_certificate_names_the_secret() -> Result<()> {
     let known = certificates()?;
     let wrong_password = by_login(USER, "hunter2-wrong", &known.authority)?;
     let told_login = told(&wrong_password, "trades")?;
-    assert!(told_login.contains("spec.kafka.security.credentialsSecret"), "{told_login}");
+    assert!(
+        told_login.contains("spec.kafka.security.credentialsSecret"),
+        "{told_login}"
+    );
     let told_authority = told(&by_login(USER, &password("kafka"), &known.other)?, "trades")?;
-    assert!(told_authority.contains("spec.kafka.security.caSecret"), "{told_authority}");
+    assert!(
+        told_authority.contains("spec.kafka.security.caSecret"),
+        "{told_authority}"
+    );
     let told_client = told(&by_certificate(None)?, "trades")?;
-    assert!(told_client.contains("spec.kafka.security.clientCertificateSecret"), "{told_client}");
+    assert!(
+        told_client.contains("spec.kafka.security.clientCertificateSecret"),
+        "{told_client}"
+    );
     Ok(())
 }
 
@@ -95,8 +107,14 @@ fn a_missing_right_is_named_with_its_topic() -> Result<()> {
     assert!(created.contains("CREATE on topic trades-new"), "{created}");
     let altered = runtime.block_on(onlooker.alter_topic(&topic, &settings));
     let altered = altered.err().context("ALTER_CONFIGS was not granted")?.to_string();
-    assert!(altered.contains(&format!("ALTER_CONFIGS on topic {topic}")), "{altered}");
-    assert!(altered.contains("grant that ACL to the user of spec.kafka.security"), "{altered}");
+    assert!(
+        altered.contains(&format!("ALTER_CONFIGS on topic {topic}")),
+        "{altered}"
+    );
+    assert!(
+        altered.contains("grant that ACL to the user of spec.kafka.security"),
+        "{altered}"
+    );
     Ok(())
 }
 
@@ -122,9 +140,21 @@ fn the_result_store_is_read_over_tls_and_a_refusal_names_the_secret() -> Result<
     let wrong_password = postgres()?.url(&database, HOST, "hunter2-wrong");
     for (url, tls, setting) in [
         (&wrong_password, good, "spec.results.postgres.secret"),
-        (&url, tls(&known.other, Some(&known.client)), "spec.results.postgres.caSecret"),
-        (&url, tls(&known.authority, None), "spec.results.postgres.clientCertificateSecret"),
-        (&url, tls(&known.authority, Some(&known.forged)), "spec.results.postgres.clientCertificateSecret"),
+        (
+            &url,
+            tls(&known.other, Some(&known.client)),
+            "spec.results.postgres.caSecret",
+        ),
+        (
+            &url,
+            tls(&known.authority, None),
+            "spec.results.postgres.clientCertificateSecret",
+        ),
+        (
+            &url,
+            tls(&known.authority, Some(&known.forged)),
+            "spec.results.postgres.clientCertificateSecret",
+        ),
     ] {
         let error = view(url, tls)?.err().context(setting)?;
         assert!(error.to_string().contains(setting), "{setting}: {error}");

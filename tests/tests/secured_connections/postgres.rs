@@ -69,7 +69,10 @@ fn a_missing_client_certificate_names_the_secret() -> Result<()> {
         .without("ASSAY_POSTGRES_PRIVATE_KEY");
     migrate(&spoiled)?.assert(
         1,
-        &["valid client certificate", "spec.results.postgres.clientCertificateSecret"],
+        &[
+            "valid client certificate",
+            "spec.results.postgres.clientCertificateSecret",
+        ],
     );
     Ok(())
 }
@@ -95,6 +98,12 @@ fn a_connection_without_encryption_names_sslmode() -> Result<()> {
 fn a_right_that_is_missing_names_what_to_grant() -> Result<()> {
     let database = postgres()?.create_database()?;
     database.execute(&format!("REVOKE CREATE ON DATABASE {} FROM trader", database.name()))?;
-    migrate(&access(&database)?)?.assert(1, &["permission denied", "grant it to the user of spec.results.postgres.secret"]);
+    migrate(&access(&database)?)?.assert(
+        1,
+        &[
+            "permission denied",
+            "grant it to the user of spec.results.postgres.secret",
+        ],
+    );
     Ok(())
 }

@@ -46,7 +46,9 @@ fn a_missing_client_certificate_names_the_secret() -> Result<()> {
     let spoiled = access()?
         .without("ASSAY_REDIS_CERTIFICATE")
         .without("ASSAY_REDIS_PRIVATE_KEY");
-    spoiled.refusal()?.assert(32, &["spec.results.redis.clientCertificateSecret"]);
+    spoiled
+        .refusal()?
+        .assert(32, &["spec.results.redis.clientCertificateSecret"]);
     Ok(())
 }
 

@@ -11,7 +11,11 @@ use crate::fixture::{Access, HOST, certificates, ensure_hidden, ensure_success, 
 fn run_to_the_end(access: Access, level: &str) -> Result<()> {
     let stores = Endpoints::direct(postgres()?.create_database()?, redis()?.plain());
     stores.redis.flush()?;
-    let access = access.postgres(&stores.database, HOST)?.redis(HOST)?.from_files()?.with("ASSAY_LOG", level);
+    let access = access
+        .postgres(&stores.database, HOST)?
+        .redis(HOST)?
+        .from_files()?
+        .with("ASSAY_LOG", level);
     ensure_success(&access.run(&["migrate"])?)?;
     let pipeline = access.pipeline()?;
     let trades = trades::slow_hour(1)?;
@@ -25,7 +29,10 @@ fn run_to_the_end(access: Access, level: &str) -> Result<()> {
     shown.push(("log", processor.process().log()?));
     pipeline.shut_down(processor)?;
     for (place, text) in shown {
-        assert!(!text.is_empty(), "nothing in {place}: the test looks at the wrong place");
+        assert!(
+            !text.is_empty(),
+            "nothing in {place}: the test looks at the wrong place"
+        );
         ensure_hidden(place, &text)?;
     }
     Ok(())

@@ -26,7 +26,11 @@ fn secret_files(spec: &StrategyPipelineSpec) -> Vec<SecretFile<'_>> {
         url_file("redis", &redis.secret, "ASSAY_REDIS_URL_FILE"),
     ];
     files.extend(postgres_certificates(spec));
-    files.extend(certificates(&REDIS, redis.ca_secret.as_ref(), redis.client_certificate_secret.as_ref()));
+    files.extend(certificates(
+        &REDIS,
+        redis.ca_secret.as_ref(),
+        redis.client_certificate_secret.as_ref(),
+    ));
     let Some(security) = &spec.kafka.security else {
         return files;
     };
@@ -38,7 +42,11 @@ fn secret_files(spec: &StrategyPipelineSpec) -> Vec<SecretFile<'_>> {
         ca_secret,
     } = security;
     files.extend(credentials_secret.iter().flat_map(login_files));
-    files.extend(certificates(&KAFKA, ca_secret.as_ref(), client_certificate_secret.as_ref()));
+    files.extend(certificates(
+        &KAFKA,
+        ca_secret.as_ref(),
+        client_certificate_secret.as_ref(),
+    ));
     files
 }
 

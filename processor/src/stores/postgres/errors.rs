@@ -31,10 +31,9 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
             None => StoreError::Unavailable(error.to_string()),
         },
         sqlx::Error::Tls(cause) => no_access(cause, ENCRYPTION),
-        sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => StoreError::Unavailable(error.to_string()),
+        sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            StoreError::Unavailable(error.to_string())
+        }
         _ => StoreError::Refused(error.to_string()),
     }
 }
@@ -70,8 +69,14 @@ mod tests {
     #[test]
     fn a_login_that_is_refused_names_the_setting() {
         assert_eq!(login_remedy("password authentication failed for user \"assay\""), LOGIN);
-        assert_eq!(login_remedy("connection requires a valid client certificate"), CLIENT_CERTIFICATE);
-        assert_eq!(login_remedy("no pg_hba.conf entry for host \"::1\", no encryption"), ENCRYPTION);
+        assert_eq!(
+            login_remedy("connection requires a valid client certificate"),
+            CLIENT_CERTIFICATE
+        );
+        assert_eq!(
+            login_remedy("no pg_hba.conf entry for host \"::1\", no encryption"),
+            ENCRYPTION
+        );
     }
 
     #[test]
