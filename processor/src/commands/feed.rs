@@ -31,7 +31,7 @@ pub struct FeedArgs {
     /// Topic; it has to exist.
     #[arg(long, default_value = "raw.trades")]
     pub topic: String,
-    /// A librdkafka setting, such as security.protocol=SASL_SSL or sasl.mechanism=SCRAM-SHA-512; may be repeated.
+    /// A librdkafka setting, such as `security.protocol=SASL_SSL` or `sasl.mechanism=SCRAM-SHA-512`; may be repeated.
     /// Credentials come from the environment as for `assay run`: `ASSAY_KAFKA_USERNAME`, `ASSAY_KAFKA_PASSWORD`,
     /// `ASSAY_KAFKA_CA_FILE`, `ASSAY_KAFKA_CERTIFICATE_FILE` and `ASSAY_KAFKA_PRIVATE_KEY_FILE`.
     #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = key_value)]

@@ -83,6 +83,7 @@ impl ConsumerContext for AccessWatch {}
 const EVENTS: Duration = Duration::from_millis(50);
 
 /// Takes the events of a consumer that belongs to no group and reads nothing; gives the refusal, if there is one.
+#[must_use]
 pub fn refusal_of(consumer: &BaseConsumer<AccessWatch>) -> Option<NoAccess> {
     while consumer.poll(EVENTS).is_some() {}
     consumer.context().refusal()

@@ -149,10 +149,10 @@ fn properties(files: &Files) -> Result<String> {
         writeln!(text, "{prefix}.ssl.truststore.location={}", files.authority)?;
     }
     writeln!(text, "listener.name.mutual.ssl.client.auth=required")?;
-    let users: String = all_users()
-        .iter()
-        .map(|user| format!(" user_{user}=\"{}\"", password("kafka")))
-        .collect();
+    let mut users = String::new();
+    for user in all_users() {
+        write!(users, " user_{user}=\"{}\"", password("kafka"))?;
+    }
     let module = "org.apache.kafka.common.security";
     for listener in ["login", "expired"] {
         let prefix = format!("listener.name.{listener}");
