@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use assay_tests::Kafka;
 use assay_tests::kafka::NewRecord;
-use assay_tests::scratch::unique;
+use assay_tests::scratch::{Scratch, unique};
 use serde_json::{Value, json};
 
 use crate::lab::Lab;
@@ -75,6 +75,17 @@ fn lag_headroom_and_drain_are_columns_with_two_digits() -> Result<()> {
     Ok(())
 }
 
+/// Passes that the operator has ended.
+fn passes(lab: &Lab) -> Result<u64> {
+    let page = lab.operator()?.page("/metrics")?;
+    let counts = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("assay_operator_reconciles_total{"));
+    Ok(counts
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum())
+}
+
 #[test]
 fn an_idle_topic_causes_no_write() -> Result<()> {
     let lab = Lab::start()?;
@@ -82,18 +93,9 @@ fn an_idle_topic_causes_no_write() -> Result<()> {
     let revision = lab.live(&lab.manifest("majors", &topic))?;
     lab.progress(&revision, 0, k8s_openapi::jiff::Timestamp::now().as_second())?;
     let version = || -> Result<Option<String>> { Ok(lab.get("majors")?.metadata.resource_version) };
-    let passes = || -> Result<u64> {
-        let page = lab.operator()?.page("/metrics")?;
-        let counts = page
-            .lines()
-            .filter_map(|line| line.strip_prefix("assay_operator_reconciles_total{"));
-        Ok(counts
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-            .sum())
-    };
     let settled = |what: &str, more: u64| {
-        let from = passes()?;
-        lab.wait(what, || Ok((passes()? >= from + more).then_some(())))
+        let from = passes(&lab)?;
+        lab.wait(what, || Ok((passes(&lab)? >= from + more).then_some(())))
     };
     // Nothing runs pods here: replicas that are asked for and not there would be looked at again and again.
     settled("the passes that settle it", 4)?;
@@ -101,6 +103,70 @@ fn an_idle_topic_causes_no_write() -> Result<()> {
     settled("five more passes", 5)?;
     assert_eq!(version()?, before);
     Ok(())
+}
+
+/// Makes the API server count the operator's writes to the watched namespace; gives the name under which it does.
+fn count_writes(lab: &Lab) -> Result<String> {
+    let name = format!("writes-{}", lab.namespace);
+    let own = &lab.installation.own_namespace;
+    let schema = json!({
+        "apiVersion": "flowcontrol.apiserver.k8s.io/v1",
+        "kind": "FlowSchema",
+        "metadata": {"name": name},
+        "spec": {
+            "priorityLevelConfiguration": {"name": "workload-low"},
+            "matchingPrecedence": 500,
+            "rules": [{
+                "subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": own, "name": "operator"}}],
+                "resourceRules": [{
+                    "verbs": ["create", "update", "patch", "delete"], "apiGroups": ["*"], "resources": ["*"],
+                    "namespaces": [lab.namespace],
+                }],
+            }],
+        },
+    });
+    let folder = Scratch::new("flow")?;
+    let file = folder.path().join("schema.json");
+    std::fs::write(&file, schema.to_string())?;
+    lab.kubernetes.kubectl(&["apply", "-f", &file.display().to_string()])?;
+    Ok(name)
+}
+
+fn counted(lab: &Lab, schema: &str) -> Result<f64> {
+    let page = lab.kubernetes.kubectl(&["get", "--raw", "/metrics"])?;
+    let wanted = format!("flow_schema=\"{schema}\"");
+    let counts = page
+        .lines()
+        .filter(|line| line.starts_with("apiserver_flowcontrol_dispatched_requests_total") && line.contains(&wanted));
+    Ok(counts
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum())
+}
+
+#[test]
+fn a_pass_with_nothing_to_do_sends_no_write_at_all() -> Result<()> {
+    let lab = Lab::start()?;
+    let revision = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
+    lab.progress(&revision, 0, k8s_openapi::jiff::Timestamp::now().as_second())?;
+    let schema = count_writes(&lab)?;
+    // Drift is healed by a write, which shows that writes are counted.
+    let mut replicas = 1;
+    lab.wait("a counted write", || {
+        replicas += 1;
+        let wanted = format!("--replicas={replicas}");
+        lab.kubectl(&["scale", &format!("deployment/majors-{revision}"), &wanted])?;
+        lab.wait("one replica again", || {
+            Ok((lab.replicas(&revision)? == Some(1)).then_some(()))
+        })?;
+        Ok((counted(&lab, &schema)? > 0.0).then_some(()))
+    })?;
+    // Figures may move once more; then several passes in a row write nothing.
+    lab.wait("passes without a write", || {
+        let before = counted(&lab, &schema)?;
+        let from = passes(&lab)?;
+        lab.wait("five more passes", || Ok((passes(&lab)? >= from + 5).then_some(())))?;
+        Ok((counted(&lab, &schema)? <= before).then_some(()))
+    })
 }
 
 #[test]
