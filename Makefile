@@ -12,11 +12,13 @@ SEED ?=
 # How many records a benchmark reads, and how often.
 RECORDS ?= 1000000
 ROUNDS ?= 3
-# How many pipelines and credentials the operator's benchmark has, how many topics it creates at once, of how many partitions.
+# How many pipelines and credentials the operator's benchmark has, how many topics of how many partitions it creates at once, and how
+# often it starts the operator over pipelines at rest.
 PIPELINES ?= 50
 CREDENTIALS ?= 5
 TOPICS ?= 25
 PARTITIONS ?= 3
+STARTS ?= 1
 
 export CARGO_TERM_COLOR ?= auto
 
@@ -52,10 +54,11 @@ bench: install ## What the processor costs beside a consumer that does nothing: 
 		--assay target/release/assay --floor target/release/floor
 
 .PHONY: bench-operator
-bench-operator: install ## What the operator costs: make bench-operator PIPELINES=500 CREDENTIALS=50 TOPICS=250 ROUNDS=5
+bench-operator: install ## What the operator costs: make bench-operator PIPELINES=500 CREDENTIALS=50 TOPICS=250 ROUNDS=5 STARTS=3
 	cargo build --release -p assay-operator --bins
 	ASSAY_BIN=$(CURDIR)/target/release/assay cargo run -p assay-tests --example bench-operator -- \
-		--pipelines $(PIPELINES) --credentials $(CREDENTIALS) --topics $(TOPICS) --partitions $(PARTITIONS) --rounds $(ROUNDS)
+		--pipelines $(PIPELINES) --credentials $(CREDENTIALS) --topics $(TOPICS) --partitions $(PARTITIONS) \
+		--rounds $(ROUNDS) --starts $(STARTS)
 
 .PHONY: lint
 lint: ## Check formatting, lints and scripts

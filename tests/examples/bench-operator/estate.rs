@@ -153,19 +153,24 @@ async fn watch(
     waiting: &mut BTreeSet<String>,
     is_done: impl Fn(Option<&StrategyPipeline>) -> bool,
 ) -> Result<()> {
-    let known = api.list(&ListParams::default()).await?;
-    waiting.retain(|name| !is_done(known.iter().find(|pipeline| pipeline.name_any() == *name)));
-    let version = known.metadata.resource_version.unwrap_or_default();
-    let mut events = api.watch(&WatchParams::default(), &version).await?.boxed();
+    // A watch ends after some minutes; then it begins anew with what is there.
     while !waiting.is_empty() {
-        let (pipeline, is_there) = match events.try_next().await?.context("the watch ended")? {
-            WatchEvent::Added(pipeline) | WatchEvent::Modified(pipeline) => (pipeline, true),
-            WatchEvent::Deleted(pipeline) => (pipeline, false),
-            WatchEvent::Bookmark(_) => continue,
-            WatchEvent::Error(status) => bail!("the watch failed: {status:?}"),
-        };
-        if is_done(is_there.then_some(&pipeline)) {
-            waiting.remove(&pipeline.name_any());
+        let known = api.list(&ListParams::default()).await?;
+        waiting.retain(|name| !is_done(known.iter().find(|pipeline| pipeline.name_any() == *name)));
+        let version = known.metadata.resource_version.unwrap_or_default();
+        let mut events = api.watch(&WatchParams::default(), &version).await?.boxed();
+        while !waiting.is_empty()
+            && let Some(event) = events.try_next().await?
+        {
+            let (pipeline, is_there) = match event {
+                WatchEvent::Added(pipeline) | WatchEvent::Modified(pipeline) => (pipeline, true),
+                WatchEvent::Deleted(pipeline) => (pipeline, false),
+                WatchEvent::Bookmark(_) => continue,
+                WatchEvent::Error(status) => bail!("the watch failed: {status:?}"),
+            };
+            if is_done(is_there.then_some(&pipeline)) {
+                waiting.remove(&pipeline.name_any());
+            }
         }
     }
     Ok(())
