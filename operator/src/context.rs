@@ -64,8 +64,8 @@ pub struct Context {
 pub struct Memory {
     /// Passes in a row that failed.
     pub failures: u32,
-    /// Passes in a row that were held back.
-    pub held: u32,
+    /// Passes in a row that waited for something.
+    pub waited: u32,
     /// Sums for rates.
     pub sample: Option<Sample>,
     /// When figures were last written to status.

@@ -35,7 +35,7 @@ const PASS_LIMIT: Duration = Duration::from_mins(1);
 /// When one that waits for something is looked at again.
 const SOON: Duration = Duration::from_secs(2);
 const FIRST_HELD_PAUSE: Duration = Duration::from_millis(300);
-const LONGEST_HELD_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 /// Figures in status move at most this often.
 const FIGURES_EVERY: Duration = Duration::from_secs(30);
@@ -65,7 +65,7 @@ pub async fn reconcile(
         // Somebody changed the object during the pass; the watch brings its new form.
         Err(error) if error.is_conflict() => {
             pass.end(Outcome::Waiting);
-            Ok(Action::requeue(held_pause(&context, &key.uid)))
+            Ok(Action::requeue(growing_pause(&context, &key.uid, FIRST_HELD_PAUSE)))
         }
         Err(error) => {
             pass.end(Outcome::Failed);
@@ -210,28 +210,33 @@ fn finish(context: &Context, found: &Found, judgement: &Judgement, changed: bool
         .as_ref()
         .is_some_and(|rollout| rollout.state == RolloutState::CatchingUp);
     let unsettled = found.workloads.values().any(|workload| !workload.settled);
-    let resync = context.settings.resync;
+    let (uid, resync) = (&found.key.uid, context.settings.resync);
     let (outcome, after) = match &judgement.hold {
         Some(_) if status::is_stalled(judgement) => (Outcome::Failed, resync),
-        Some(_) => (Outcome::Waiting, held_pause(context, &found.key.uid)),
-        None if changed || moving || unsettled => (Outcome::Waiting, SOON),
-        None => (Outcome::Applied, resync),
+        Some(_) => (Outcome::Waiting, growing_pause(context, uid, FIRST_HELD_PAUSE)),
+        None if !changed && (moving || unsettled) => (Outcome::Waiting, growing_pause(context, uid, SOON)),
+        None => {
+            context.remember(uid, |memory| memory.waited = 0);
+            if changed {
+                (Outcome::Waiting, SOON)
+            } else {
+                (Outcome::Applied, resync)
+            }
+        }
     };
-    if judgement.hold.is_none() {
-        context.remember(&found.key.uid, |memory| memory.held = 0);
-    }
     pass.end(outcome);
-    Action::requeue(after)
+    Action::requeue(after.min(resync))
 }
 
-/// Something that is held back is looked at soon, because most of it comes within a second, and then less and less often.
-fn held_pause(context: &Context, uid: &str) -> Duration {
-    let mut held = 0;
+/// What is waited for is looked at soon, because most of it comes within seconds, and then less and less often: hundreds of pipelines may
+/// wait at once, a first replay takes hours, and the watch tells what happens in the cluster anyway.
+fn growing_pause(context: &Context, uid: &str, first: Duration) -> Duration {
+    let mut waited = 0;
     context.remember(uid, |memory| {
-        held = memory.held;
-        memory.held = held.saturating_add(1);
+        waited = memory.waited;
+        memory.waited = waited.saturating_add(1);
     });
-    (FIRST_HELD_PAUSE * 2_u32.pow(held.min(8))).min(LONGEST_HELD_PAUSE)
+    (first * 2_u32.pow(waited.min(8))).min(LONGEST_PAUSE)
 }
 
 /// Writes status, metrics and the event of a pipeline that is held back.

@@ -58,7 +58,10 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    ensure!(arguments.rounds > 0 && arguments.starts > 0, "--rounds and --starts must be at least 1");
+    ensure!(
+        arguments.rounds > 0 && arguments.starts > 0,
+        "--rounds and --starts must be at least 1"
+    );
     ensure!(arguments.credentials > 0, "--credentials must be at least 1");
     let mut lab = Lab::without_operator(
         assay_tests::Kafka::shared()?.bootstrap(),
