@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use assay_processor::ingest::client::Connection;
 use assay_processor::ingest::rebalance::GroupContext;
-use assay_processor::ingest::record_queue::{FetchError, GroupConsumer, RecordQueue, RecordReader, Route};
+use assay_processor::ingest::record_queue::{FetchError, GroupConsumer, LogMessage, RecordQueue, RecordReader, Route};
 use assay_processor::partition::RecordHeaders as _;
 use assay_processor::telemetry::Metrics;
 use rdkafka::consumer::Consumer as _;
@@ -98,7 +98,7 @@ impl Bench {
                 "a record went past its queue"
             );
             let taken = self.reader.take(WAIT);
-            if let Some(error) = taken.iter().find_map(|message| message.error()) {
+            if let Some(error) = taken.iter().find_map(LogMessage::error) {
                 return Err(error);
             }
             read.extend(taken.iter().map(|message| (message.partition(), message.offset())));

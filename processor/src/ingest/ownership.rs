@@ -121,7 +121,7 @@ impl Ownership {
         loop {
             tokio::select! {
                 event = group.recv() => match event {
-                    Some(event) => self.on_group(event).await?,
+                    Some(event) => self.on_group(event)?,
                     None => return Err(OwnershipError::PollThreadEnded),
                 },
                 event = actors.recv() => match event {
@@ -142,7 +142,7 @@ impl Ownership {
         drain(&self.parts, &working).await
     }
 
-    async fn on_group(&mut self, event: GroupEvent) -> Result<(), OwnershipError> {
+    fn on_group(&mut self, event: GroupEvent) -> Result<(), OwnershipError> {
         match event {
             GroupEvent::Assigned(partitions) => self.assigned(&partitions),
             GroupEvent::Revoked(partitions) => self.revoked(partitions),

@@ -229,7 +229,7 @@ impl LogMessage {
         (!self.is_record()).then(|| FetchError {
             partition: native.partition,
             code: native.err.into(),
-            text: String::from_utf8_lossy(self.bytes(native.payload, native.len)).into_owned(),
+            text: String::from_utf8_lossy(self.payload()).into_owned(),
         })
     }
 
@@ -246,8 +246,9 @@ impl LogMessage {
         RawRecord {
             offset: native.offset,
             record_time_us: self.record_time_us(),
-            key: self.bytes(native.key, native.key_len),
-            value: self.bytes(native.payload, native.len),
+            // SAFETY: the message has so many bytes there until `drop`, and the record borrows it.
+            key: unsafe { bytes(native.key, native.key_len) },
+            value: self.payload(),
             headers: Some(self),
         }
     }
@@ -260,13 +261,11 @@ impl LogMessage {
         known.then(|| millis.saturating_mul(1000))
     }
 
-    /// Bytes of this message, which borrows them: they live as long as it does.
-    fn bytes(&self, start: *const std::ffi::c_void, length: usize) -> &[u8] {
-        if start.is_null() {
-            return &[];
-        }
-        // SAFETY: only called with key and payload of this message, which has so many bytes there until `drop`.
-        unsafe { std::slice::from_raw_parts(start.cast(), length) }
+    /// The value, or the text of an error.
+    fn payload(&self) -> &[u8] {
+        let native = self.native();
+        // SAFETY: the message has so many bytes there until `drop`.
+        unsafe { bytes(native.payload, native.len) }
     }
 
     /// Header number `at`: name and value.
@@ -281,9 +280,22 @@ impl LogMessage {
         }
         // SAFETY: a C string of this message.
         let name = unsafe { CStr::from_ptr(name) };
-        let value = (!value.is_null()).then(|| self.bytes(value, length));
+        // SAFETY: as many bytes as told, of this message.
+        let value = (!value.is_null()).then(|| unsafe { bytes(value, length) });
         Some((name.to_str().unwrap_or("\u{fffd}"), value))
     }
+}
+
+/// Bytes of librdkafka's; none where it gives no address.
+///
+/// # Safety
+/// There are `length` readable bytes at an address that is not null, unchanged for as long as `'a`.
+unsafe fn bytes<'a>(start: *const std::ffi::c_void, length: usize) -> &'a [u8] {
+    if start.is_null() {
+        return &[];
+    }
+    // SAFETY: promised by the caller.
+    unsafe { std::slice::from_raw_parts(start.cast(), length) }
 }
 
 impl RecordHeaders for LogMessage {
