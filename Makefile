@@ -9,9 +9,10 @@ export RUST_TEST_THREADS ?= 4
 # How many faults a torture run injects, and the seed it draws them from (empty: a new one, printed).
 N ?= 100
 SEED ?=
-# How many records a benchmark reads, and how often.
+# How many records a benchmark reads, how often, and which of its measurements it makes (empty: all).
 RECORDS ?= 1000000
 ROUNDS ?= 3
+ONLY ?=
 # How many pipelines and credentials the operator's benchmark has, how many topics of how many partitions it creates at once, and how
 # often it starts the operator over pipelines at rest.
 PIPELINES ?= 50
@@ -48,10 +49,13 @@ torture: build ## Random faults against the real system: make torture N=1000 SEE
 	ASSAY_TORTURE_FAULTS=$(N) ASSAY_TORTURE_SEED=$(SEED) cargo test -p assay-tests --test torture -- --nocapture
 
 .PHONY: bench
-bench: install ## What the processor costs beside a consumer that does nothing: make bench RECORDS=3000000 ROUNDS=5
+bench: install ## Cost, growth, recovery, latency, beside Kafka Streams: make bench ONLY=latency RECORDS=3000000 ROUNDS=5
 	cargo build --release -p assay-processor -p assay-bench --bins
-	cargo run -p assay-tests --example bench -- --records $(RECORDS) --rounds $(ROUNDS) \
-		--assay target/release/assay --floor target/release/floor
+	mvn -q -B -f bench/kafka-streams/pom.xml -Doutput=$(CURDIR)/target/kafka-streams compile \
+		dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/target/kafka-streams/lib
+	cargo run -p assay-tests --example bench -- --records $(RECORDS) --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) \
+		--assay target/release/assay --floor target/release/floor --parts target/release/parts \
+		--streams target/kafka-streams --chart target/cost.svg
 
 .PHONY: bench-operator
 bench-operator: install ## What the operator costs: make bench-operator PIPELINES=500 CREDENTIALS=50 TOPICS=250 ROUNDS=5 STARTS=3

@@ -50,19 +50,20 @@ impl fmt::Display for Measured {
     }
 }
 
-/// Measures from the line that says `fetching` in the child's log until `at_end`.
+/// The word that floors and processor log at their first fetch.
+pub(crate) const FETCHING: &str = "fetching";
+
+/// Measures from the mark in the child's log until `at_end`. The empty mark is there at once.
 ///
 /// # Errors
 /// The child ends by itself, or does not arrive in time.
 pub(crate) fn measure(
     child: &mut Process,
     records: usize,
+    mark: &str,
     mut at_end: impl FnMut(&Process) -> Result<bool>,
 ) -> Result<Measured> {
-    wait::until(START_LIMIT, "the first fetch", || {
-        child.ensure_running()?;
-        Ok(child.log()?.contains("fetching").then_some(()))
-    })?;
+    wait_for_mark(child, mark, START_LIMIT)?;
     let (started, before) = (Instant::now(), Usage::of(child.id())?);
     wait::until(END_LIMIT, "the end of the log", || {
         child.ensure_running()?;
@@ -75,5 +76,16 @@ pub(crate) fn measure(
         wall_s,
         peak_mib: after.peak_mib,
         threads: after.threads,
+    })
+}
+
+/// Waits until the child's log holds a word; gives when that was seen, at most 20 ms late.
+///
+/// # Errors
+/// The child ends by itself, or does not say it in time.
+pub(crate) fn wait_for_mark(child: &mut Process, mark: &str, limit: Duration) -> Result<Instant> {
+    wait::until(limit, &format!("{mark:?} in the log of a child"), || {
+        child.ensure_running()?;
+        Ok(child.log()?.contains(mark).then(Instant::now))
     })
 }

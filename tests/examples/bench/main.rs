@@ -1,28 +1,35 @@
-//! What the processor costs beside a consumer that does nothing: `make bench`.
+//! What the processor costs, how it grows, how fast it recovers and how fresh its results are: `make bench`.
 //!
-//! Real Kafka, Postgres and Redis; one log of looped recorded trades; then rounds in which the floors and the processor
-//! read that log in turn, each as a process of its own, because two figures of a shared machine compare only when they
-//! come from the same minutes. CPU seconds count; rates depend on what else the machine does.
+//! Real Kafka, Postgres and Redis; logs of looped recorded trades; then rounds in which everything that is compared takes
+//! its turn as a process of its own, because two figures of a shared machine compare only when they come from the same
+//! minutes. CPU seconds count; rates depend on what else the machine does.
 
+mod chart;
 mod child;
+mod cost;
+mod floor;
+mod growth;
 mod lab;
+mod latency;
 mod log;
+mod processor;
+mod recovery;
+mod streams;
 mod table;
+mod windows;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-use crate::child::Measured;
 use crate::lab::Lab;
-use crate::table::Table;
 
-/// Measures the processor beside the floors.
+/// Measures the processor.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Records in the log.
+    /// Records in a log.
     #[arg(long, default_value_t = 1_000_000)]
     records: usize,
     /// Rounds; each measures everything once.
@@ -32,54 +39,70 @@ struct Arguments {
     /// forecast; thinner markets close more seconds per record.
     #[arg(long, default_value_t = 2)]
     slowness: i64,
+    /// One of the measurements; all where it is not given.
+    #[arg(long)]
+    only: Option<Measurement>,
     /// The release build of `floor` (package `assay-bench`).
     #[arg(long)]
     floor: PathBuf,
-    /// A release build of `assay`; give several to compare them.
+    /// The release build of `parts` (package `assay-bench`).
+    #[arg(long)]
+    parts: PathBuf,
+    /// A release build of `assay`; give several to compare their costs.
     #[arg(long, required = true)]
     assay: Vec<PathBuf>,
+    /// Folder with the classes and jars of `bench/kafka-streams`.
+    #[arg(long)]
+    streams: PathBuf,
+    /// File for a chart of the costs.
+    #[arg(long)]
+    chart: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measurement {
+    /// CPU per record: floors, processor, its parts.
+    Cost,
+    /// The same beside Kafka Streams.
+    Streams,
+    /// More symbols, more partitions.
+    Growth,
+    /// Time from an assignment, and from a kill, to the next commit.
+    Recovery,
+    /// Time from producing to Redis.
+    Latency,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(arguments.rounds > 0, "--rounds must be at least 1");
-    let lab = Lab::start(arguments.records, arguments.slowness)?;
-    let mut table = Table::default();
-    for round in 0..arguments.rounds {
-        for (name, measured) in measure_all(&lab, &arguments, round)? {
-            table.add(&name, measured);
-        }
+    let lab = Lab::start()?;
+    let wants = |measurement| arguments.only.is_none_or(|only| only == measurement);
+    let mut found = Vec::new();
+    if wants(Measurement::Cost) || wants(Measurement::Streams) {
+        found.push(costs(&lab, &arguments, wants(Measurement::Streams))?);
     }
-    let surroundings = table::surroundings(&arguments, lab.value_bytes())?;
-    Ok(writeln!(std::io::stdout(), "{surroundings}\n{table}")?)
+    if wants(Measurement::Growth) {
+        found.push(format!("Growth\n\n{}", growth::measure_growth(&lab, &arguments)?));
+    }
+    if wants(Measurement::Recovery) {
+        found.push(format!("Recovery\n\n{}", recovery::measure_recovery(&lab, &arguments)?));
+    }
+    if wants(Measurement::Latency) {
+        found.push(format!("Latency\n\n{}", latency::measure_latency(&lab, &arguments)?));
+    }
+    let surroundings = table::surroundings(&arguments)?;
+    Ok(writeln!(std::io::stdout(), "{surroundings}\n{}", found.join("\n"))?)
 }
 
-/// Everything once, in another order each round: what runs first meets a machine in another state.
-fn measure_all(lab: &Lab, arguments: &Arguments, round: usize) -> Result<Vec<(String, Measured)>> {
-    let floors = ["poll", "batch"].map(|call| (format!("floor, {call}"), Subject::Floor(call)));
-    let builds = arguments.assay.iter().enumerate().map(|(number, path)| {
-        let name = if number == 0 {
-            "processor".to_owned()
-        } else {
-            format!("processor {}", number + 1)
-        };
-        (name, Subject::Processor(path))
-    });
-    let mut subjects: Vec<_> = floors.into_iter().chain(builds).collect();
-    let shift = round % subjects.len();
-    subjects.rotate_left(shift);
-    let measure = |(name, subject): (String, Subject<'_>)| {
-        let measured = match subject {
-            Subject::Floor(call) => lab.measure_floor(&arguments.floor, call)?,
-            Subject::Processor(path) => lab.measure_processor(path)?,
-        };
-        eprintln!("round {} of {}: {name}: {measured}", round + 1, arguments.rounds);
-        Ok((name, measured))
-    };
-    subjects.into_iter().map(measure).collect()
-}
-
-enum Subject<'a> {
-    Floor(&'static str),
-    Processor(&'a PathBuf),
+fn costs(lab: &Lab, arguments: &Arguments, with_streams: bool) -> Result<String> {
+    let costs = cost::measure_costs(lab, arguments, with_streams)?;
+    if let Some(file) = &arguments.chart {
+        let title = "CPU seconds per million records, servers not counted; less is better";
+        std::fs::write(file, chart::bars(title, &costs.table.medians(), "processor")?)?;
+    }
+    Ok(format!(
+        "Cost, records of {} B\n\n{}\nParts alone\n\n{}",
+        costs.value_bytes, costs.table, costs.parts
+    ))
 }

@@ -4,18 +4,13 @@
 //! `floor poll|batch TOPIC PARTITIONS RECORDS KEY=VALUE...`: takes records one by one, as the processor does, or many in
 //! a call; the rest are librdkafka's settings. Prints `fetching` before the first fetch and `end` after the last record, then stays until it is killed.
 
-use std::io::Write as _;
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail, ensure};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use assay_bench::{SILENCE, assign, consumer, say};
+use rdkafka::Message as _;
+use rdkafka::consumer::BaseConsumer;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Longest wait for the next record: the log is complete, so a longer silence is a failure.
-const SILENCE: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,27 +31,6 @@ fn main() -> Result<()> {
     loop {
         std::thread::park();
     }
-}
-
-fn consumer(settings: &[String]) -> Result<BaseConsumer> {
-    let mut config = ClientConfig::new();
-    for setting in settings {
-        let (key, value) = setting.split_once('=').context("a setting is KEY=VALUE")?;
-        config.set(key, value);
-    }
-    Ok(config.create()?)
-}
-
-fn assign(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Result<()> {
-    let mut list = TopicPartitionList::new();
-    for partition in 0..partitions {
-        list.add_partition_offset(topic, partition, Offset::Beginning)?;
-    }
-    Ok(consumer.assign(&list)?)
-}
-
-fn say(line: &str) -> Result<()> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
 /// One record a call; gives the bytes of the values, so that each record is looked at.
@@ -93,7 +67,7 @@ mod batch {
         // SAFETY: the client lives as long as `consumer`.
         let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         ensure!(!queue.is_null(), "the consumer has no queue");
-        let deadline = super::SILENCE;
+        let deadline = assay_bench::SILENCE;
         let mut last = std::time::Instant::now();
         let (mut taken, mut bytes) = (0, 0);
         while taken < records {
