@@ -81,14 +81,21 @@ fn step_all(log: &[Vec<Vec<u8>>], settings: &Arc<Settings>) -> Result<Duration> 
             counted += step_chunk(&mut state, chunk, &mut offset)?;
         }
         let accepted = state.counters().accepted;
-        ensure!(accepted == values.len() as u64, "{accepted} of {} accepted", values.len());
+        ensure!(
+            accepted == values.len() as u64,
+            "{accepted} of {} accepted",
+            values.len()
+        );
     }
     Ok(counted)
 }
 
 fn step_chunk(state: &mut PartitionState, values: &[Vec<u8>], offset: &mut i64) -> Result<Duration> {
     let mut scratches: Vec<DecodeScratch> = values.iter().map(|_| DecodeScratch::default()).collect();
-    let decoded = values.iter().zip(&mut scratches).map(|(value, scratch)| decode(value, scratch));
+    let decoded = values
+        .iter()
+        .zip(&mut scratches)
+        .map(|(value, scratch)| decode(value, scratch));
     let records: Vec<Record<'_>> = decoded
         .collect::<Result<_, _>>()
         .map_err(|reason| anyhow!("not a record: {reason:?}"))?;

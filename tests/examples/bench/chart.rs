@@ -23,12 +23,20 @@ pub(crate) fn bars(title: &str, rows: &[(&str, f64)], own: &str) -> Result<Strin
     for (name, cpu) in rows {
         let class = if name.starts_with(own) { "own" } else { "bar" };
         let (length, middle) = (cpu / most * LONGEST, y + BAR * 0.7);
-        writeln!(svg, r#"  <text x="{}" y="{middle:.0}" text-anchor="end">{name}</text>"#, LEFT - 12.0)?;
+        writeln!(
+            svg,
+            r#"  <text x="{}" y="{middle:.0}" text-anchor="end">{name}</text>"#,
+            LEFT - 12.0
+        )?;
         writeln!(
             svg,
             r#"  <rect class="{class}" x="{LEFT}" y="{y}" width="{length:.1}" height="{BAR}" rx="3"/>"#
         )?;
-        writeln!(svg, r#"  <text x="{:.1}" y="{middle:.0}">{cpu:.2}</text>"#, LEFT + length + 8.0)?;
+        writeln!(
+            svg,
+            r#"  <text x="{:.1}" y="{middle:.0}">{cpu:.2}</text>"#,
+            LEFT + length + 8.0
+        )?;
         y += ROW;
     }
     Ok(format!(

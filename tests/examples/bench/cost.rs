@@ -68,7 +68,8 @@ fn subjects(arguments: &Arguments, with_streams: bool) -> Vec<(String, Subject<'
         (name, Subject::Processor(path))
     });
     let guarantees = GUARANTEES.into_iter().filter(|_| with_streams);
-    let streams = guarantees.map(|(guarantee, name)| (name.to_owned(), Subject::Streams(guarantee, &arguments.streams)));
+    let streams =
+        guarantees.map(|(guarantee, name)| (name.to_owned(), Subject::Streams(guarantee, &arguments.streams)));
     let parts = [("parts".to_owned(), Subject::Parts)];
     floors.into_iter().chain(builds).chain(parts).chain(streams).collect()
 }
@@ -99,7 +100,8 @@ impl Costs {
             }
             Subject::Streams(guarantee, folder) => {
                 let passes = measure_streams(lab, folder, log, guarantee)?;
-                self.table.add(&format!("{name}, first pass with the JVM's start"), passes.first);
+                self.table
+                    .add(&format!("{name}, first pass with the JVM's start"), passes.first);
                 self.table.add(&format!("{name}, warm"), passes.last);
                 Ok(Some((name.to_owned(), passes.windows)))
             }

@@ -37,7 +37,9 @@ pub(crate) fn measure_parts(lab: &Lab, program: &Path, log: &Log) -> Result<Vec<
     command.arg(manifest_file(lab, log)?).arg(&log.topic);
     command.args([log.shape.partitions.to_string(), log.records.to_string()]);
     command.args(lab.client_settings()?);
-    let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
     anyhow::ensure!(
         output.status.success(),
         "the parts failed: {}",

@@ -10,12 +10,27 @@ use crate::table::Table;
 
 /// More symbols on six partitions, and more partitions for 96 symbols.
 const SHAPES: [Shape; 6] = [
-    Shape { symbols: 3, partitions: 6 },
+    Shape {
+        symbols: 3,
+        partitions: 6,
+    },
     Shape::USUAL,
-    Shape { symbols: 2_000, partitions: 6 },
-    Shape { symbols: 96, partitions: 6 },
-    Shape { symbols: 96, partitions: 24 },
-    Shape { symbols: 96, partitions: 96 },
+    Shape {
+        symbols: 2_000,
+        partitions: 6,
+    },
+    Shape {
+        symbols: 96,
+        partitions: 6,
+    },
+    Shape {
+        symbols: 96,
+        partitions: 24,
+    },
+    Shape {
+        symbols: 96,
+        partitions: 96,
+    },
 ];
 
 /// One log of each shape, read in turn.

@@ -32,7 +32,12 @@ pub(crate) fn measure_latency(lab: &Lab, arguments: &Arguments) -> Result<Figure
     let mut figures = Figures::new("24 symbols, 20,000 trades/s", 1);
     for round in 0..arguments.rounds {
         let followed = follow(lab, &arguments.assay[0])?;
-        for (name, share) in [("p50, ms", 0.5), ("p99, ms", 0.99), ("p99.9, ms", 0.999), ("most, ms", 1.0)] {
+        for (name, share) in [
+            ("p50, ms", 0.5),
+            ("p99, ms", 0.99),
+            ("p99.9, ms", 0.999),
+            ("most, ms", 1.0),
+        ] {
             figures.add(name, followed.quantile_ms(share));
         }
         figures.add("trades a second", followed.rate);
@@ -146,7 +151,9 @@ impl Draft {
     fn of(trade: &MadeTrade) -> Result<Self> {
         let record = trade.record();
         let times = record.value.windows(TIMES.len()).position(|bytes| bytes == TIMES);
-        let head = record.value.get(..times.context("a trade without a time")? + TIMES.len());
+        let head = record
+            .value
+            .get(..times.context("a trade without a time")? + TIMES.len());
         Ok(Self {
             number: trade.number,
             partition: record.partition,
@@ -199,7 +206,10 @@ fn look(lab: &Lab, sent: &Sent, is_all_sent: impl Fn() -> bool) -> Result<Vec<i6
     let mut latencies_us = Vec::new();
     let deadline = Instant::now() + WARM_UP + COUNTED + 2 * SETTLE_LIMIT;
     while !(is_all_sent() && sent.is_empty()) {
-        ensure!(Instant::now() < deadline, "not every trade was sent and became visible in time");
+        ensure!(
+            Instant::now() < deadline,
+            "not every trade was sent and became visible in time"
+        );
         if keys.len() < Shape::USUAL.symbols {
             keys = keys_by_number(lab)?;
         }
@@ -240,6 +250,9 @@ fn shown(connection: &mut ::redis::Connection, keys: &BTreeMap<usize, String>) -
         pipeline.cmd("HGET").arg(key).arg("event_time_us");
     }
     let times: Vec<Option<i64>> = pipeline.query(connection)?;
-    let shown = keys.keys().zip(times).filter_map(|(number, time)| Some((*number, time?)));
+    let shown = keys
+        .keys()
+        .zip(times)
+        .filter_map(|(number, time)| Some((*number, time?)));
     Ok(shown.collect())
 }

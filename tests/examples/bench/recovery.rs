@@ -45,7 +45,10 @@ pub(crate) fn measure_recovery(lab: &Lab, arguments: &Arguments) -> Result<Figur
             let found = succession.succeed(&log, killed)?;
             figures.add(&format!("{name}: assignment to first commit"), found.first_s);
             figures.add(&format!("{name}: kill -9 to first commit"), found.first_since_kill_s);
-            figures.add(&format!("{name}: kill -9 to commits in all partitions"), found.all_since_kill_s);
+            figures.add(
+                &format!("{name}: kill -9 to commits in all partitions"),
+                found.all_since_kill_s,
+            );
             eprintln!("round {}: {name}: {found:?}", round + 1);
         }
     }

@@ -41,7 +41,9 @@ pub(crate) fn measure_streams(lab: &Lab, folder: &Path, log: &Log, guarantee: &s
     command.arg(format!("{0}/classes:{0}/lib/*", folder.display()));
     command.args(["dev.assay.bench.Benchmark", &lab.kafka.bootstrap(), &log.topic]);
     command.args([&log.records.to_string(), guarantee, &application]);
-    command.arg(lab.scratch.path().join(&application)).arg(PASSES.to_string());
+    command
+        .arg(lab.scratch.path().join(&application))
+        .arg(PASSES.to_string());
     let mut child = Process::spawn("Kafka Streams", command, &lab.fresh_log("streams")?)?;
     let first = measure(&mut child, log.records, "", |child| has_ended(child, 1))?;
     let last = measure(&mut child, log.records, &format!("pass {PASSES} begins"), |child| {

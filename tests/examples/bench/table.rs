@@ -35,7 +35,10 @@ impl Table {
     /// CPU seconds per million records of every row.
     pub(crate) fn medians(&self) -> Vec<(&str, f64)> {
         let median = |rounds: &[Measured]| spread(rounds, Measured::cpu_per_million).median;
-        self.rows.iter().map(|(name, rounds)| (&name[..], median(rounds))).collect()
+        self.rows
+            .iter()
+            .map(|(name, rounds)| (&name[..], median(rounds)))
+            .collect()
     }
 
     fn ratio(&self, cpu: f64, beside: &str) -> String {
@@ -57,7 +60,10 @@ impl fmt::Display for Table {
             let rate = spread(rounds, Measured::rate);
             let memory = spread(rounds, |round| round.peak_mib);
             let threads = spread(rounds, |round| round.threads).median;
-            writeln!(f, "| {name} | {cpu:.3} |{ratios} {rate:.0} | {memory:.0} | {threads:.0} |")?;
+            writeln!(
+                f,
+                "| {name} | {cpu:.3} |{ratios} {rate:.0} | {memory:.0} | {threads:.0} |"
+            )?;
         }
         Ok(())
     }

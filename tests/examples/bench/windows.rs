@@ -38,7 +38,9 @@ pub(crate) type Windows = BTreeMap<String, Window>;
 
 /// The key of every published symbol.
 pub(crate) fn symbol_keys(lab: &Lab) -> Result<BTreeMap<String, String>> {
-    let keys: Vec<String> = ::redis::cmd("KEYS").arg("assay:*:*.*").query(&mut lab.redis.connection()?)?;
+    let keys: Vec<String> = ::redis::cmd("KEYS")
+        .arg("assay:*:*.*")
+        .query(&mut lab.redis.connection()?)?;
     let named = keys.into_iter().filter_map(|key| {
         let symbol = key.rsplit(':').next()?.to_owned();
         Some((symbol, key))
@@ -51,7 +53,8 @@ pub(crate) fn of_redis(lab: &Lab) -> Result<Windows> {
     let mut connection = lab.redis.connection()?;
     let read = |(symbol, key): (String, String)| {
         let mut command = ::redis::cmd("HMGET");
-        let (vwap, trades): (String, String) = command.arg(key).arg("vwap").arg("trade_count").query(&mut connection)?;
+        let (vwap, trades): (String, String) =
+            command.arg(key).arg("vwap").arg("trade_count").query(&mut connection)?;
         Ok((symbol, Window::parse(&vwap, &trades)?))
     };
     symbol_keys(lab)?.into_iter().map(read).collect()
@@ -73,7 +76,9 @@ pub(crate) fn of_topic(lab: &Lab, topic: &str, partitions: i32) -> Result<Window
             Some(Ok(record)) => {
                 let symbol = std::str::from_utf8(record.key().unwrap_or_default())?;
                 let value = std::str::from_utf8(record.payload().unwrap_or_default())?;
-                let (vwap, trades) = value.split_once(' ').with_context(|| format!("{value:?} is no window"))?;
+                let (vwap, trades) = value
+                    .split_once(' ')
+                    .with_context(|| format!("{value:?} is no window"))?;
                 windows.insert(symbol.to_owned(), Window::parse(vwap, trades)?);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
@@ -88,7 +93,10 @@ pub(crate) fn of_topic(lab: &Lab, topic: &str, partitions: i32) -> Result<Window
 pub(crate) fn ensure_same(name: &str, found: &Windows, wanted: &Windows) -> Result<()> {
     for (symbol, wanted) in wanted {
         let found = found.get(symbol).with_context(|| format!("{name} has no {symbol}"))?;
-        ensure!(found.equals(*wanted), "{name}, {symbol}: {found:?} instead of {wanted:?}");
+        ensure!(
+            found.equals(*wanted),
+            "{name}, {symbol}: {found:?} instead of {wanted:?}"
+        );
     }
     ensure!(
         found.len() == wanted.len(),
