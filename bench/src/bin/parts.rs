@@ -29,7 +29,10 @@ fn main() -> Result<()> {
     };
     let engine = Arc::new(read_settings(manifest)?);
     let log = fetch(topic, partitions.parse()?, records.parse()?, settings)?;
-    let unusual: Vec<Vec<Vec<u8>>> = log.iter().map(|values| values.iter().map(indented).collect()).collect();
+    let unusual: Vec<Vec<Vec<u8>>> = log
+        .iter()
+        .map(|values| values.iter().map(|value| indented(value)).collect())
+        .collect();
     tell("scanner", decode_all(&log)?)?;
     tell("serde_json", decode_all(&unusual)?)?;
     tell("step", step_all(&log, &engine)?)?;
@@ -58,8 +61,8 @@ fn fetch(topic: &str, partitions: i32, records: usize, settings: &[String]) -> R
 }
 
 /// The same value with a space before it: legal JSON that the scanner declines at its first byte.
-fn indented(value: &Vec<u8>) -> Vec<u8> {
-    [b" ", &value[..]].concat()
+fn indented(value: &[u8]) -> Vec<u8> {
+    [b" ", value].concat()
 }
 
 fn decode_all(log: &[Vec<Vec<u8>>]) -> Result<Duration> {

@@ -269,6 +269,7 @@ impl LogMessage {
     }
 
     /// Header number `at`: name and value.
+    #[expect(clippy::unused_self, reason = "the message lends what lies in it")]
     fn header(&self, headers: NonNull<sys::rd_kafka_headers_t>, at: usize) -> Option<(&str, Option<&[u8]>)> {
         let (mut name, mut value, mut length) = (null(), null(), 0);
         // SAFETY: `headers` belongs to this message; the three are written where the call succeeds.

@@ -106,9 +106,17 @@ impl Row {
     }
 }
 
+/// Cells of a line of a table.
+fn cells(texts: impl Iterator<Item = String>) -> String {
+    texts.fold(String::new(), |line, text| line + " " + &text + " |")
+}
+
+/// A line's name, and what it shows of an estate.
+type Figure = (&'static str, Box<dyn Fn(&Row) -> String>);
+
 /// The estates at rest, one line for each figure and one column for each estate.
 pub(crate) fn rest_table(rows: &[Row]) -> String {
-    let figures: [(&str, Box<dyn Fn(&Row) -> String>); 11] = [
+    let figures: [Figure; 11] = [
         (
             "resident MiB",
             Box::new(|row| format!("{:.1}", row.spread(|rest| rest.usage.resident_mib))),
@@ -145,24 +153,18 @@ pub(crate) fn rest_table(rows: &[Row]) -> String {
             Box::new(|row| format!("{:.0}", row.spread(|rest| rest.transactions / rest.minutes))),
         ),
     ];
-    let head: String = rows
+    let title = |row: &Row| {
+        format!(
+            "{} pipelines, {} credentials",
+            row.sizes.pipelines, row.sizes.credentials
+        )
+    };
+    let head = cells(rows.iter().map(title));
+    let lines: Vec<String> = figures
         .iter()
-        .map(|row| {
-            format!(
-                " {} pipelines, {} credentials |",
-                row.sizes.pipelines, row.sizes.credentials
-            )
-        })
+        .map(|(name, show)| format!("| {name} |{}", cells(rows.iter().map(show))))
         .collect();
-    let lines = figures.iter().map(|(name, show)| {
-        let cells: String = rows.iter().map(|row| format!(" {} |", show(row))).collect();
-        format!("| {name} |{cells}\n")
-    });
-    format!(
-        "| |{head}\n|---|{}\n{}",
-        "---|".repeat(rows.len()),
-        lines.collect::<String>()
-    )
+    format!("| |{head}\n|---|{}\n{}\n", "---|".repeat(rows.len()), lines.join("\n"))
 }
 
 /// The times until topics are ready.

@@ -39,15 +39,15 @@ pub(crate) fn measure_recovery(lab: &Lab, arguments: &Arguments) -> Result<Figur
                 snapshot_bytes,
             };
             let fresh = succession.start_afresh(&log)?;
-            figures.add("empty stores: assignment to first commit", fresh.first_s);
+            figures.add("empty stores: assignment to first commit", fresh.first);
             let killed = Instant::now();
             log.extend(&lab.kafka, more.by_ref().take(WAITING))?;
             let found = succession.succeed(&log, killed)?;
-            figures.add(&format!("{name}: assignment to first commit"), found.first_s);
-            figures.add(&format!("{name}: kill -9 to first commit"), found.first_since_kill_s);
+            figures.add(&format!("{name}: assignment to first commit"), found.first);
+            figures.add(&format!("{name}: kill -9 to first commit"), found.first_since_kill);
             figures.add(
                 &format!("{name}: kill -9 to commits in all partitions"),
-                found.all_since_kill_s,
+                found.all_since_kill,
             );
             eprintln!("round {}: {name}: {found:?}", round + 1);
         }
@@ -59,9 +59,9 @@ pub(crate) fn measure_recovery(lab: &Lab, arguments: &Arguments) -> Result<Figur
 #[derive(Debug)]
 struct Found {
     /// From the assignment to the first commit of any partition.
-    first_s: f64,
-    first_since_kill_s: f64,
-    all_since_kill_s: f64,
+    first: f64,
+    first_since_kill: f64,
+    all_since_kill: f64,
 }
 
 struct Succession<'a> {
@@ -94,9 +94,9 @@ impl Succession<'_> {
         let first = self.wait_for_commits(&mut processor, |now| moved(&before, now))?;
         let all = self.wait_for_commits(&mut processor, |now| now == log.ends)?;
         let found = Found {
-            first_s: first.duration_since(assigned).as_secs_f64(),
-            first_since_kill_s: first.duration_since(since).as_secs_f64(),
-            all_since_kill_s: all.duration_since(since).as_secs_f64(),
+            first: first.duration_since(assigned).as_secs_f64(),
+            first_since_kill: first.duration_since(since).as_secs_f64(),
+            all_since_kill: all.duration_since(since).as_secs_f64(),
         };
         Ok((processor, found))
     }

@@ -50,13 +50,16 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads: String = self.beside.iter().map(|(head, _)| format!(" {head} |")).collect();
+        let heads = self
+            .beside
+            .iter()
+            .fold(String::new(), |line, (head, _)| line + " " + head + " |");
         writeln!(f, "| | CPU-s/M |{heads} k records/s | peak MiB | threads |")?;
         writeln!(f, "|---|---|{}---|---|---|", "---|".repeat(self.beside.len()))?;
         for (name, rounds) in &self.rows {
             let cpu = spread(rounds, Measured::cpu_per_million);
             let ratio = |(_, beside): &(_, &str)| format!(" {} |", self.ratio(cpu.median, beside));
-            let ratios: String = self.beside.iter().map(ratio).collect();
+            let ratios = self.beside.iter().map(ratio).collect::<Vec<_>>().concat();
             let rate = spread(rounds, Measured::rate);
             let memory = spread(rounds, |round| round.peak_mib);
             let threads = spread(rounds, |round| round.threads).median;

@@ -170,7 +170,7 @@ impl Access {
     }
 
     /// The same out of files, as in a pod.
-    pub fn from_files(mut self) -> Result<Self> {
+    pub fn out_of_files(mut self) -> Result<Self> {
         for (variable, value) in std::mem::take(&mut self.variables) {
             let path = self.folder.path().join(&variable);
             std::fs::write(&path, value)?;

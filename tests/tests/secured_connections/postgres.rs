@@ -17,7 +17,7 @@ fn migrate(access: &Access) -> Result<Refusal> {
 #[test]
 fn a_migration_gets_in_with_password_and_certificate() -> Result<()> {
     let database = postgres()?.create_database()?;
-    ensure_success(&access(&database)?.from_files()?.run(&["migrate"])?)?;
+    ensure_success(&access(&database)?.out_of_files()?.run(&["migrate"])?)?;
     assert_eq!(database.query("SELECT count(*) FROM assay.pipelines")?[0][0], "0");
     let owner = "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'assay'";
     assert_eq!(database.query(owner)?[0][0], USER);

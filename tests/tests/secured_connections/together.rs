@@ -14,7 +14,7 @@ fn run_to_the_end(access: Access, level: &str) -> Result<()> {
     let access = access
         .postgres(&stores.database, HOST)?
         .redis(HOST)?
-        .from_files()?
+        .out_of_files()?
         .with("ASSAY_LOG", level);
     ensure_success(&access.run(&["migrate"])?)?;
     let pipeline = access.pipeline()?;
