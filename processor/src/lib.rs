@@ -11,6 +11,7 @@ pub mod demo;
 pub mod feed;
 pub mod ingest;
 pub mod latest;
+pub mod memory;
 pub mod partition;
 pub mod process;
 pub mod report;

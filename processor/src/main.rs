@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use assay_processor::args::{Cli, Command};
 use assay_processor::commands::{backtest, demo, feed, migrate, run};
+use assay_processor::memory;
 use assay_processor::telemetry::logs;
 use clap::Parser as _;
 
@@ -20,6 +21,9 @@ fn main() -> ExitCode {
         Command::Demo(_) => "error",
         _ => "info,sqlx=warn",
     });
+    if let Err(error) = memory::refuse_huge_pages() {
+        tracing::warn!(%error, "huge pages stay allowed; memory will be larger");
+    }
     #[cfg(feature = "failpoints")]
     if let Err(error) = assay_processor::crash_points::arm_from_environment() {
         return fail(&error, 2);

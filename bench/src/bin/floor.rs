@@ -1,7 +1,7 @@
 //! The floor under every consumer: fetches a topic to its end with the processor's client settings and allocator, and
 //! does nothing with the records. `make bench` measures it from outside, beside the processor.
 //!
-//! `floor poll|batch TOPIC PARTITIONS RECORDS KEY=VALUE...`: takes records one by one, as the processor does, or many in
+//! `floor poll|batch TOPIC PARTITIONS RECORDS KEY=VALUE...`: takes records one by one, as rdkafka offers it, or many in
 //! a call; the rest are librdkafka's settings. Prints `fetching` before the first fetch and `end` after the last record, then stays until it is killed.
 
 use anyhow::{Context as _, Result, bail, ensure};
