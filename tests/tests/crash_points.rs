@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use assay_processor::crash_points::CRASH_POINTS;
 use assay_tests::pipeline::{Endpoints, Options, Pipeline, dump, ensure_equal};
 use assay_tests::processor::Processor;
@@ -117,12 +117,7 @@ impl Scenario {
 
     /// The successor owns every partition soon after the victim's session has expired.
     fn ensure_quick_takeover(&self, successor: &mut Processor, since: Instant) -> Result<()> {
-        wait::until(PASS_LIMIT, "the successor's partitions", || {
-            successor.process().ensure_running()?;
-            let status = successor.status().unwrap_or_default();
-            let owned = status["partitions"].as_array().map_or(0, Vec::len);
-            Ok((owned == usize::try_from(PARTITIONS)?).then_some(()))
-        })?;
+        wait_until_sole_owner(successor)?;
         let took = since.elapsed();
         eprintln!("{}: taken over after {took:?}", self.group);
         ensure!(took < SESSION_TIMEOUT + TAKEOVER_LIMIT, "the takeover took {took:?}");
@@ -193,14 +188,49 @@ fn provoke_rebalance(scenario: &Scenario, point: &str, crash: &str) -> Result<Pr
     let mut victim = scenario.start(crash)?;
     scenario.reference.pipeline.wait_until_ready(&mut victim)?;
     if point == "rebalance.lost" {
-        victim.process().freeze();
-    }
-    let mut other = scenario.start("")?;
-    scenario.reference.pipeline.wait_until_ready(&mut other)?;
-    if point == "rebalance.lost" {
-        victim.process().thaw();
+        lose_assignment(scenario, &mut victim)?;
+    } else {
+        let mut other = scenario.start("")?;
+        scenario.reference.pipeline.wait_until_ready(&mut other)?;
     }
     Ok(victim)
+}
+
+/// A woken member is now and then asked to give its partitions up, as in any rebalance, and loses none: then it sleeps again.
+fn lose_assignment(scenario: &Scenario, victim: &mut Processor) -> Result<()> {
+    const ATTEMPTS: usize = 4;
+    victim.process().freeze();
+    let mut other = scenario.start("")?;
+    for _ in 0..ATTEMPTS {
+        wait_until_sole_owner(&mut other)?;
+        victim.process().thaw();
+        if passes_within(SESSION_TIMEOUT * 2, victim)? {
+            return Ok(());
+        }
+        victim.process().freeze();
+    }
+    bail!("{ATTEMPTS} sleeps cost no assignment:\n{}", victim.process().log_tail())
+}
+
+/// Whether the process ends, or stops, at its crash point in time.
+fn passes_within(limit: Duration, victim: &mut Processor) -> Result<bool> {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if victim.process().try_wait()?.is_some() || victim.process().is_frozen()? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(false)
+}
+
+fn wait_until_sole_owner(processor: &mut Processor) -> Result<()> {
+    wait::until(PASS_LIMIT, "every partition at one processor", || {
+        processor.process().ensure_running()?;
+        let status = processor.status().unwrap_or_default();
+        let owned = status["partitions"].as_array().map_or(0, Vec::len);
+        Ok((owned == usize::try_from(PARTITIONS)?).then_some(()))
+    })
 }
 
 macro_rules! crash_points {

@@ -100,8 +100,7 @@ impl Costs {
             }
             Subject::Streams(guarantee, folder) => {
                 let passes = measure_streams(lab, folder, log, guarantee)?;
-                self.table
-                    .add(&format!("{name}, cold"), passes.first);
+                self.table.add(&format!("{name}, cold"), passes.first);
                 self.table.add(&format!("{name}, warm"), passes.last);
                 Ok(Some((name.to_owned(), passes.windows)))
             }
