@@ -45,7 +45,8 @@ as_postgres_owner() {
   fi
 }
 
-# When a process started, in clock ticks since boot: with it a pid means one process only.
+# When a process started, in clock ticks since boot: with it a pid means one process only. Fails for one that has ended,
+# also while nobody has asked for its exit status yet.
 start_time() {
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -53,6 +54,7 @@ start_time() {
   stat=${stat##*) }
   local fields
   read -ra fields <<< "$stat"
+  [ "${fields[0]}" != Z ] || return 1
   printf '%s\n' "${fields[19]}"
 }
 

@@ -93,10 +93,15 @@ fn kill_container(cluster: &Cluster) -> Result<()> {
 /// Pods go on without it, and it finds them again.
 fn restart_kubelet(cluster: &Cluster) -> Result<()> {
     let before = cluster.processors()?;
-    let noted = std::fs::read_to_string(cluster.folder()?.join("kubelet.pid"))?;
-    let pid = noted.split_whitespace().next().context("a process id")?;
+    let note = cluster.folder()?.join("kubelet.pid");
+    let killed = std::fs::read_to_string(&note)?;
+    let pid = killed.split_whitespace().next().context("a process id")?;
     cluster.output("kill", &["-9", pid])?;
-    cluster.bring_up()?;
+    // What was killed takes a moment to go, and nothing is started beside it.
+    wait::until(LIMIT, "another kubelet", || {
+        cluster.bring_up()?;
+        Ok((std::fs::read_to_string(&note)? != killed).then_some(()))
+    })?;
     ensure!(
         cluster.processors()? == before,
         "the kubelet's restart changed the pods"
