@@ -30,6 +30,8 @@ fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // One for each partition of an assignment, which all ask for their log's bounds at once, would be too many.
+        .max_blocking_threads(16)
         .enable_all()
         .build()
     {

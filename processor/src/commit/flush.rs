@@ -89,7 +89,7 @@ impl Flusher {
     }
 
     async fn flush(&self, offsets: &mut GroupOffsets) {
-        let collected = self.workers.collect().await;
+        let collected = self.workers.collect(self.snapshots.is_idle()).await;
         if !collected.advances.is_empty() {
             let started = Instant::now();
             let loads: Vec<Load> = collected.advances.iter().map(load_of).collect();

@@ -31,6 +31,12 @@ impl SnapshotWriter {
         }
     }
 
+    /// Whether nothing is being written: an image waiting for its turn would grow old and hold memory.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.one_at_a_time.available_permits() > 0
+    }
+
     /// Writes in the background.
     pub fn write_later(&self, image: SnapshotImage) {
         let writer = self.clone();

@@ -39,8 +39,13 @@ pub enum Request {
     Attach(Box<Attached>),
     /// Drop a partition; nothing more of it is collected.
     Detach(i32),
-    /// Give the next advance of every partition that has one.
-    Collect(oneshot::Sender<Collected>),
+    /// Give the next advance of every partition that has one, and a snapshot where one is wanted and due.
+    Collect {
+        /// Whether the last one has been written.
+        wants_snapshot: bool,
+        /// The answer.
+        reply: oneshot::Sender<Collected>,
+    },
     /// Take the verdicts of what was collected.
     Settle(Vec<(Fence, Verdict)>),
     /// Give where progress must stand, of every partition without an advance under way.
@@ -89,12 +94,12 @@ pub struct Attached {
     pub tenure: Tenure,
 }
 
-/// The advances of one worker, and snapshots to write once they are in the tables.
+/// Advances, and snapshots to write once they are in the tables.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// At most one a partition.
     pub advances: Vec<Advance>,
-    /// Images of states right after some of them.
+    /// Images of states right after some of them; at most one a worker.
     pub snapshots: Vec<SnapshotImage>,
 }
 
@@ -253,7 +258,7 @@ impl Worker {
         match request {
             Request::Attach(attached) => self.attach(*attached),
             Request::Detach(partition) => drop(self.actors.remove(&partition)),
-            Request::Collect(reply) => drop(reply.send(self.collect())),
+            Request::Collect { wants_snapshot, reply } => drop(reply.send(self.collect(wants_snapshot))),
             Request::Settle(verdicts) => self.settle(verdicts),
             Request::Resting(reply) => {
                 let resting = self.actors.values().filter_map(|actor| actor.partition.resting());
@@ -372,17 +377,26 @@ impl Worker {
         }
     }
 
-    fn collect(&mut self) -> Collected {
-        let mut collected = Collected::default();
-        for actor in self.actors.values_mut() {
-            collected.advances.extend(actor.partition.make_advance());
-            collected
-                .snapshots
-                .extend(actor.partition.snapshot_due(self.shared.snapshot_bytes));
-        }
-        self.flushing = !collected.advances.is_empty();
+    fn collect(&mut self, wants_snapshot: bool) -> Collected {
+        let partitions = self.actors.values_mut().map(|actor| &mut actor.partition);
+        let advances: Vec<_> = partitions.filter_map(Partition::make_advance).collect();
+        self.flushing = !advances.is_empty();
         self.uncollected_bytes = 0;
-        collected
+        let snapshots = wants_snapshot.then(|| self.snapshot()).flatten();
+        Collected {
+            advances,
+            snapshots: Vec::from_iter(snapshots),
+        }
+    }
+
+    /// Of the partitions that are due the one that has waited longest. Partitions that started together are due together;
+    /// copied in one go, their states would take memory for all, and time in which nothing is stepped.
+    fn snapshot(&mut self) -> Option<SnapshotImage> {
+        let every_bytes = self.shared.snapshot_bytes;
+        let partitions = self.actors.values_mut().map(|actor| &mut actor.partition);
+        let due = partitions.filter_map(|partition| Some((partition.snapshot_due(every_bytes)?, partition)));
+        due.max_by_key(|(bytes, _)| *bytes)
+            .map(|(_, partition)| partition.take_snapshot())
     }
 
     fn settle(&mut self, verdicts: Vec<(Fence, Verdict)>) {

@@ -181,30 +181,34 @@ impl Partition {
         }
     }
 
-    /// The state right after the advance that [`Partition::make_advance`] just gave, if the log has moved far enough
-    /// since the last snapshot. To be written once that advance is in the tables, and dropped otherwise.
-    pub fn snapshot_due(&mut self, every_bytes: u64) -> Option<SnapshotImage> {
-        let at_offset = self.in_flight.filter(|to| *to == self.position)?;
-        if self.bytes_since_snapshot < every_bytes {
-            return None;
-        }
+    /// Bytes of log since the last snapshot, where one is due: the log has moved far enough, and the advance that
+    /// [`Partition::make_advance`] just gave ends at the present state.
+    #[must_use]
+    pub fn snapshot_due(&self, every_bytes: u64) -> Option<u64> {
+        let ends_here = self.in_flight == Some(self.position);
+        (ends_here && self.bytes_since_snapshot >= every_bytes).then_some(self.bytes_since_snapshot)
+    }
+
+    /// The state right after the advance that was just given. To be written once that is in the tables, and dropped
+    /// otherwise.
+    pub fn take_snapshot(&mut self) -> SnapshotImage {
         self.bytes_since_snapshot = 0;
-        Some(SnapshotImage {
-            fence: self.fence.clone(),
-            at_offset,
-            state: self.state.clone(),
-        })
+        self.image()
     }
 
     /// A snapshot image of the committed state, if nothing is newer than it: what a clean shutdown leaves behind.
     #[must_use]
     pub fn snapshot_at_rest(&self) -> Option<SnapshotImage> {
         let at_rest = !self.is_replaying() && self.in_flight.is_none() && self.position == self.committed;
-        (at_rest && self.bytes_since_snapshot > 0).then(|| SnapshotImage {
+        (at_rest && self.bytes_since_snapshot > 0).then(|| self.image())
+    }
+
+    fn image(&self) -> SnapshotImage {
+        SnapshotImage {
             fence: self.fence.clone(),
             at_offset: self.position,
             state: self.state.clone(),
-        })
+        }
     }
 
     /// Views of the symbols changed since the last call, with the offset they are a function of.

@@ -118,7 +118,7 @@ fn committed(records: &[(i64, String)]) -> (Advance, Snapshot) {
     let mut partition = recovered(fresh(1), &[], records).unwrap().partition;
     partition.ingest(records.iter().map(raw)).unwrap();
     let advance = partition.make_advance().unwrap();
-    let snapshot = partition.snapshot_due(0).unwrap().encode().unwrap();
+    let snapshot = partition.take_snapshot().encode().unwrap();
     partition.settle(&Verdict::Advanced);
     (advance, snapshot)
 }

@@ -89,10 +89,10 @@ impl Workers {
         self.mailbox(partition).push(Request::Detach(partition));
     }
 
-    /// The next advances of all partitions.
-    pub async fn collect(&self) -> Collected {
+    /// The next advances of all partitions, with snapshots where they are wanted and due.
+    pub async fn collect(&self, wants_snapshot: bool) -> Collected {
         let mut all = Collected::default();
-        for collected in self.ask_all(Request::Collect).await {
+        for collected in self.ask_all(|reply| Request::Collect { wants_snapshot, reply }).await {
             all.advances.extend(collected.advances);
             all.snapshots.extend(collected.snapshots);
         }

@@ -190,7 +190,8 @@ impl Process {
             let Seat::Here { partition, .. } = seat else { continue };
             fences.insert(number, partition.fence().clone());
             if let Some(advance) = partition.make_advance() {
-                snapshots.extend(partition.snapshot_due(SNAPSHOT_BYTES));
+                let due = partition.snapshot_due(SNAPSHOT_BYTES).is_some();
+                snapshots.extend(due.then(|| partition.take_snapshot()));
                 advances.push(advance);
             } else {
                 resting.extend(partition.resting());
