@@ -23,6 +23,10 @@ use crate::telemetry::Metrics;
 const CHUNK: usize = 500;
 /// Between two chunks: half to all of this, so that healing does not starve the dirty symbols.
 const CHUNK_PAUSE: Duration = Duration::from_millis(10);
+/// The least time for each view that was sent before changed symbols are looked at again. A catch-up changes thousands of
+/// symbols between two looks, and showing each of them every few milliseconds would cost more than reading the log does;
+/// a live feed changes no symbol more often than it trades.
+const TIME_PER_VIEW: Duration = Duration::from_micros(50);
 /// How often markers and the live key are compared, also when idle.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,7 +52,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes at every interval and on request, heals every second. Ends with the requests' channel.
+    /// Publishes at every interval (later where many symbols changed) and on request, heals every second. Ends with the
+    /// requests' channel.
     pub async fn run(self, interval: Duration, mut requests: mpsc::Receiver<PublishRequest>) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -65,7 +70,8 @@ impl Publisher {
                     None => return,
                 },
             }
-            self.publish(&mut book).await;
+            let views = self.publish(&mut book).await;
+            ticks.reset_after(interval.max(TIME_PER_VIEW * views));
             if let Some(request) = request {
                 // A requester that ran out of time needs no answer.
                 let _ = request.send(());
@@ -73,8 +79,10 @@ impl Publisher {
         }
     }
 
-    async fn publish(&self, book: &mut Book) {
+    /// Publishes what changed and what is owed; gives the number of changed views.
+    async fn publish(&self, book: &mut Book) -> u32 {
         let due = book.sort(self.workers.changed().await);
+        let views = due.iter().map(|publish| publish.views.len()).sum::<usize>();
         if !due.is_empty() {
             match self.send(&due).await {
                 Ok(behind) => self.note_behind(&book.worked(&due, &behind)),
@@ -83,9 +91,10 @@ impl Publisher {
         }
         for partition in book.owed() {
             if !self.publish_whole(book, partition).await {
-                return;
+                break;
             }
         }
+        u32::try_from(views).unwrap_or(u32::MAX)
     }
 
     fn note_behind(&self, behind: &[i32]) {

@@ -15,6 +15,8 @@ const PREFERRED: &[(&str, &str)] = &[
     ("fetch.wait.max.ms", "10"),
     // Large fetches cost twice the CPU: the buffers leave the caches.
     ("fetch.message.max.bytes", "262144"),
+    // The same for what many partitions share; the client begins each fetch with another of them.
+    ("fetch.max.bytes", "2097152"),
     // What is fetched ahead: more costs memory, about 600 B a record with librdkafka's own, and gains no rate. Fetching
     // waits while either bound is reached.
     ("queued.max.messages.kbytes", "4096"),
