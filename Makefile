@@ -46,21 +46,24 @@ test: build ## Run every test against real servers
 
 .PHONY: torture
 torture: build ## Random faults against the real system: make torture N=1000 SEED=7
-	ASSAY_TORTURE_FAULTS=$(N) ASSAY_TORTURE_SEED=$(SEED) cargo test -p assay-tests --test torture -- --nocapture
+	ASSAY_BIN=$(CURDIR)/target/debug/assay ASSAY_TORTURE_FAULTS=$(N) ASSAY_TORTURE_SEED=$(SEED) \
+		cargo test --workspace --test torture -- --nocapture
 
 .PHONY: bench
 bench: install ## Cost, growth, recovery, latency, beside Kafka Streams: make bench ONLY=latency RECORDS=3000000 ROUNDS=5
 	cargo build --release -p assay-processor -p assay-bench --bins
 	mvn -q -B -f bench/kafka-streams/pom.xml -Doutput=$(CURDIR)/target/kafka-streams compile \
 		dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/target/kafka-streams/lib
-	cargo run -p assay-tests --example bench -- --records $(RECORDS) --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) \
+	cargo build --workspace --example bench
+	target/debug/examples/bench --records $(RECORDS) --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) \
 		--assay target/release/assay --floor target/release/floor --parts target/release/parts \
 		--streams target/kafka-streams --chart target/cost.svg
 
 .PHONY: bench-operator
 bench-operator: install ## What the operator costs: make bench-operator PIPELINES=500 CREDENTIALS=50 TOPICS=250 ROUNDS=5 STARTS=3
 	cargo build --release -p assay-operator --bins
-	ASSAY_BIN=$(CURDIR)/target/release/assay cargo run -p assay-tests --example bench-operator -- \
+	cargo build --workspace --example bench-operator
+	ASSAY_BIN=$(CURDIR)/target/release/assay target/debug/examples/bench-operator \
 		--pipelines $(PIPELINES) --credentials $(CREDENTIALS) --topics $(TOPICS) --partitions $(PARTITIONS) \
 		--rounds $(ROUNDS) --starts $(STARTS)
 
