@@ -33,6 +33,9 @@ const CONCURRENT_PASSES: u16 = 32;
 /// Quick changes of one pipeline are taken together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
+/// Objects that a first list takes at a time: what a whole list needs is never given back by the allocator.
+const PAGE: u32 = 100;
+
 type Guarded = DeserializeGuard<StrategyPipeline>;
 
 /// Runs until SIGTERM, or until the lease is lost.
@@ -100,8 +103,9 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
         writer,
         watcher(
             api::<Guarded>(&client, scope.as_deref()),
-            watcher::Config::default().any_semantic(),
-        ),
+            watcher::Config::default().any_semantic().page_size(PAGE),
+        )
+        .modify(forget_managers),
     )
     .default_backoff()
     .applied_objects()
@@ -139,6 +143,14 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
     }
 }
 
+/// Who manages which field is half of an object's memory, and nobody here asks for it.
+fn forget_managers(guard: &mut Guarded) {
+    match &mut guard.0 {
+        Ok(pipeline) => pipeline.metadata.managed_fields = None,
+        Err(invalid) => invalid.metadata.managed_fields = None,
+    }
+}
+
 /// A watch of what we own of a kind. Metadata is enough to know that something moved; the pass reads the rest.
 fn observed<K>(
     client: &Client,
@@ -149,7 +161,9 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
 {
     let context = Arc::clone(context);
-    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}=assay-operator"));
+    let ours = watcher::Config::default()
+        .labels(&format!("{MANAGED_BY_LABEL}=assay-operator"))
+        .page_size(PAGE);
     watcher(api::<PartialObjectMeta<K>>(client, scope), ours)
         .default_backoff()
         .inspect_ok(move |event| context.written.observe(event))
