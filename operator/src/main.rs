@@ -1,7 +1,6 @@
 //! The `assay-operator` binary: wiring only.
 
 use std::io::Write as _;
-use std::process::ExitCode;
 
 use assay_operator::args::{Cli, Command};
 use assay_operator::commands::revision::{Wish, wish};
@@ -10,22 +9,20 @@ use assay_operator::logging::LogLevel;
 use clap::Parser as _;
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
+async fn main() {
     let cli = Cli::parse();
     let level = LogLevel::start();
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
-    match execute(cli.command, level)
+    let result = execute(cli.command, level)
         .await
-        .and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?))
-    {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Without standard error there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
+        .and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?));
+    if let Err(error) = &result {
+        // Without standard error there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
     }
+    // Returning would wait for calls to brokers that do not answer; whoever lost the lease has to be gone at once.
+    std::process::exit(i32::from(result.is_err()));
 }
 
 async fn execute(command: Command, level: LogLevel) -> anyhow::Result<String> {

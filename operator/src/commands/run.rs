@@ -13,11 +13,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
-use kube::runtime::controller::{Config, Controller};
+use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{Store, reflector};
 use kube::runtime::{Predicate, WatchStreamExt, predicates, watcher};
-use kube::{Api, Client, Resource};
+use kube::client::ClientBuilder;
+use kube::{Api, Client, Config, Resource};
 
 use crate::admin;
 use crate::args::RunArgs;
@@ -55,11 +56,14 @@ pub async fn run(args: RunArgs, level: LogLevel) -> anyhow::Result<()> {
 /// Acts while the lease is held; hands it back when asked to stop, so that the next operator need not wait for it to run out.
 async fn act(client: Client, args: RunArgs, observer: Observer) -> anyhow::Result<()> {
     let mut leadership = tokio::select! {
-        leadership = Leadership::acquire(client.clone(), &args.own_namespace, &args.identity) => leadership?,
+        leadership = Leadership::acquire(client, &args.own_namespace, &args.identity) => leadership?,
         () = terminated() => return Ok(()),
     };
+    let fenced = ClientBuilder::try_from(Config::infer().await?)?
+        .with_layer(&leadership.fence())
+        .build();
     let result = tokio::select! {
-        ended = control_all(&client, args, observer) => ended,
+        ended = control_all(&fenced, args, observer) => ended,
         error = leadership.lost() => Err(error.into()),
         () = terminated() => Ok(()),
     };
@@ -126,7 +130,7 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
     );
     let controller = Controller::for_stream(pipelines, store)
         .owns_stream(deployments)
-        .with_config(Config::default().debounce(DEBOUNCE).concurrency(CONCURRENT_PASSES))
+        .with_config(controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENT_PASSES))
         .run(
             reconcile,
             |guard, error, context| back_off(&guard, error, &context),
