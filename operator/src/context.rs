@@ -10,6 +10,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store as Reflected;
 use kube::runtime::reflector::store::WriterDropped;
 
+use crate::children::KnownChildren;
 use crate::kafka::KafkaPool;
 use crate::observe::Observer;
 use crate::scaling::Sample;
@@ -50,6 +51,8 @@ pub struct Context {
     pub secrets: Secrets,
     /// What stands as it was written.
     pub written: Written,
+    /// What stands of each pipeline, as listed last.
+    pub children: KnownChildren,
     /// Metrics and events.
     pub observer: Observer,
     /// Every pipeline, as the watches keep them: one store a watched namespace, or one for all.
@@ -86,10 +89,12 @@ impl Context {
         Arc::new(Self {
             secrets: Secrets::new(client.clone(), settings.secrets_age),
             client,
+            // Every second look at a pipeline at rest is one at its brokers.
+            kafka: KafkaPool::new(settings.resync / 2, observer.kafka_calls.clone()),
             settings,
-            kafka: KafkaPool::new(observer.kafka_calls.clone()),
             stores: StorePool::default(),
             written: Written::default(),
+            children: KnownChildren::default(),
             observer,
             stores_of_pipelines: pipelines,
             memory: Mutex::default(),

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod children;
 pub mod commands;
 pub mod context;
 pub mod crash_points;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
@@ -11,6 +11,7 @@ use crate::secrets::{Credential, PostgresCredentials, TlsMaterial};
 
 const CALL_LIMIT: Duration = Duration::from_secs(8);
 const IDLE_LIMIT: Duration = Duration::from_mins(3);
+const SCORES_AGE: Duration = Duration::from_mins(1);
 /// Results that a score is taken over, newest first: bounds the query whatever the table holds.
 const SCORED_RESULTS: i64 = 10_000;
 
@@ -90,7 +91,7 @@ pub struct StoreView {
 /// Connections by URL and schema, closed when idle.
 #[derive(Default)]
 pub struct StorePool {
-    pools: Mutex<HashMap<String, (PgPool, Instant)>>,
+    stores: Mutex<HashMap<String, (Store, Instant)>>,
 }
 
 impl StorePool {
@@ -100,12 +101,12 @@ impl StorePool {
     /// Where the URL is malformed.
     pub fn get(&self, credentials: &PostgresCredentials, schema: &str) -> Result<Store, StoreError> {
         let digest = digest(credentials, schema);
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        pools.retain(|_, (_, used)| now.duration_since(*used) < IDLE_LIMIT);
-        if let Some((pool, used)) = pools.get_mut(&digest) {
+        stores.retain(|_, (_, used)| now.duration_since(*used) < IDLE_LIMIT);
+        if let Some((store, used)) = stores.get_mut(&digest) {
             *used = now;
-            return Ok(Store { pool: pool.clone() });
+            return Ok(store.clone());
         }
         let options = connect_options(credentials)?
             .application_name("assay-operator")
@@ -115,8 +116,12 @@ impl StorePool {
             .acquire_timeout(CALL_LIMIT)
             .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(options);
-        pools.insert(digest, (pool.clone(), now));
-        Ok(Store { pool })
+        let store = Store {
+            pool,
+            scores: Arc::default(),
+        };
+        stores.insert(digest, (store.clone(), now));
+        Ok(store)
     }
 }
 
@@ -151,8 +156,66 @@ fn connect_options(PostgresCredentials { url, tls }: &PostgresCredentials) -> Re
 }
 
 /// One database under one credential.
+#[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    scores: Arc<Mutex<RecentScores>>,
+}
+
+/// By pipeline and revision, with the time of reading.
+type RecentScores = HashMap<(String, String), (Instant, Scores)>;
+
+/// Everything about a pipeline in one statement: a row for each revision, one without a revision where there is none yet.
+const VIEW: &str = r#"
+SELECT p.live_revision, p.live_generation, r.revision, r.settings, r.engine_semantics, r.topic_identity, r.partitions,
+       g.numbers, g.starts, g.lives, g.nexts, g.watermarks
+FROM pipelines p LEFT JOIN revisions r USING (pipeline) LEFT JOIN LATERAL (
+    SELECT array_agg("partition") AS numbers, array_agg(start_offset) AS starts, array_agg(live_from_offset) AS lives,
+           array_agg(next_offset) AS nexts, array_agg(watermark_us) AS watermarks
+    FROM progress WHERE pipeline = p.pipeline AND revision = r.revision
+) g ON true
+WHERE pipeline = $1"#;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    live_revision: Option<String>,
+    live_generation: i64,
+    revision: Option<String>,
+    settings: Option<String>,
+    engine_semantics: Option<i32>,
+    topic_identity: Option<String>,
+    partitions: Option<i32>,
+    numbers: Option<Vec<i32>>,
+    starts: Option<Vec<i64>>,
+    lives: Option<Vec<i64>>,
+    nexts: Option<Vec<i64>>,
+    watermarks: Option<Vec<Option<i64>>>,
+}
+
+impl Row {
+    fn into_revision(self) -> Option<(String, StoredRevision)> {
+        let progress = self.progress().unwrap_or_default();
+        let revision = StoredRevision {
+            settings: self.settings?,
+            engine_semantics: u32::try_from(self.engine_semantics?).unwrap_or_default(),
+            topic_identity: self.topic_identity?,
+            partitions: self.partitions?,
+            progress,
+        };
+        Some((self.revision?, revision))
+    }
+
+    fn progress(&self) -> Option<BTreeMap<i32, StoredProgress>> {
+        let offsets = self.starts.as_ref()?.iter().zip(self.lives.as_ref()?);
+        let offsets = offsets.zip(self.nexts.as_ref()?).zip(self.watermarks.as_ref()?);
+        let progress = offsets.map(|(((start, live), next), watermark)| StoredProgress {
+            start_offset: *start,
+            live_from_offset: *live,
+            next_offset: *next,
+            watermark_us: *watermark,
+        });
+        Some(self.numbers.as_ref()?.iter().copied().zip(progress).collect())
+    }
 }
 
 impl Store {
@@ -172,75 +235,36 @@ impl Store {
     }
 
     async fn read(&self, pipeline: &str) -> Result<StoreView, sqlx::Error> {
-        let live: Option<(Option<String>, i64)> =
-            sqlx::query_as("SELECT live_revision, live_generation FROM pipelines WHERE pipeline = $1")
-                .bind(pipeline)
-                .fetch_optional(&self.pool)
-                .await?;
-        let Some((live, generation)) = live else {
+        let rows: Vec<Row> = sqlx::query_as(VIEW).bind(pipeline).fetch_all(&self.pool).await?;
+        let Some(first) = rows.first() else {
             return Ok(StoreView::default());
         };
-        let mut revisions = self.revisions(pipeline).await?;
-        self.progress(pipeline, &mut revisions).await?;
+        let (live, generation) = (first.live_revision.clone(), first.live_generation);
         let scores = match &live {
-            Some(revision) => self.scores(pipeline, revision).await?,
+            Some(revision) => self.recent_scores(pipeline, revision).await?,
             None => Scores::default(),
         };
         Ok(StoreView {
             schema_missing: false,
             live,
             generation,
-            revisions,
+            revisions: rows.into_iter().filter_map(Row::into_revision).collect(),
             scores,
         })
     }
 
-    async fn revisions(&self, pipeline: &str) -> Result<BTreeMap<String, StoredRevision>, sqlx::Error> {
-        let rows: Vec<(String, String, i32, String, i32)> = sqlx::query_as(
-            "SELECT revision, settings, engine_semantics, topic_identity, partitions FROM revisions WHERE pipeline = $1",
-        )
-        .bind(pipeline)
-        .fetch_all(&self.pool)
-        .await?;
-        let revision = |(id, settings, semantics, topic_identity, partitions)| {
-            let engine_semantics = u32::try_from(semantics).unwrap_or_default();
-            (
-                id,
-                StoredRevision {
-                    settings,
-                    engine_semantics,
-                    topic_identity,
-                    partitions,
-                    progress: BTreeMap::new(),
-                },
-            )
-        };
-        Ok(rows.into_iter().map(revision).collect())
-    }
-
-    async fn progress(
-        &self,
-        pipeline: &str,
-        revisions: &mut BTreeMap<String, StoredRevision>,
-    ) -> Result<(), sqlx::Error> {
-        let rows: Vec<(String, i32, i64, i64, i64, Option<i64>)> = sqlx::query_as(
-            r#"SELECT revision, "partition", start_offset, live_from_offset, next_offset, watermark_us FROM progress WHERE pipeline = $1"#,
-        )
-        .bind(pipeline)
-        .fetch_all(&self.pool)
-        .await?;
-        for (id, partition, start_offset, live_from_offset, next_offset, watermark_us) in rows {
-            if let Some(revision) = revisions.get_mut(&id) {
-                let progress = StoredProgress {
-                    start_offset,
-                    live_from_offset,
-                    next_offset,
-                    watermark_us,
-                };
-                revision.progress.insert(partition, progress);
-            }
+    /// Scores as of the last minute: they take the longest to read, and nothing is decided by them.
+    async fn recent_scores(&self, pipeline: &str, revision: &str) -> Result<Scores, sqlx::Error> {
+        let key = (pipeline.to_owned(), revision.to_owned());
+        let known = self.scores.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        if let Some((_, scores)) = known.filter(|(read, _)| read.elapsed() < SCORES_AGE) {
+            return Ok(scores);
         }
-        Ok(())
+        let scores = self.scores(pipeline, revision).await?;
+        let mut known = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (read, _)| read.elapsed() < SCORES_AGE);
+        known.insert(key, (Instant::now(), scores));
+        Ok(scores)
     }
 
     /// Brier skill = 1 − Brier score / Brier score of the base rate (Brier 1950), as in the view `hit_rates`.

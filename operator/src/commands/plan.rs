@@ -108,7 +108,7 @@ impl Planner {
             cluster: String::new(),
             namespace: client.default_namespace().to_owned(),
             max_concurrent_upgrades: usize::MAX,
-            resync: Duration::ZERO,
+            resync: Duration::MAX,
             secrets_age: Duration::MAX,
             cleanup_limit: Duration::ZERO,
         };

@@ -170,7 +170,10 @@ where
         .page_size(PAGE);
     watcher(api::<PartialObjectMeta<K>>(client, scope), ours)
         .default_backoff()
-        .inspect_ok(move |event| context.written.observe(event))
+        .inspect_ok(move |event| {
+            context.written.observe(event);
+            context.children.observe(event);
+        })
 }
 
 /// A watch mends itself; its errors are told where somebody waits for it.

@@ -15,6 +15,7 @@ use super::access::{AccessWatch, refusal_of};
 use super::bounds::{Bounds, LogBounds, SharedBounds};
 use super::config::Connection;
 use super::kafka_admin::{self, TopicDescription};
+use super::topics::{self, SharedTopics};
 
 /// How long one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(8);
@@ -133,6 +134,7 @@ pub enum OffsetQuestion {
 pub struct KafkaHandle {
     admin: AdminClient<DefaultClientContext>,
     consumer: BaseConsumer<AccessWatch>,
+    topics: SharedTopics,
     bounds: SharedBounds,
     /// Whether brokers create topics by themselves, as last read.
     auto_creation: Mutex<Option<(Instant, bool)>>,
@@ -140,16 +142,18 @@ pub struct KafkaHandle {
 }
 
 impl KafkaHandle {
-    /// Makes the clients, which connect when first asked; `calls` counts what is asked, by call.
+    /// Makes the clients, which connect when first asked; what was found of a topic is believed for `age`; `calls` counts what is
+    /// asked, by call.
     ///
     /// # Errors
     /// Where librdkafka refuses a setting.
-    pub fn new(connection: &Connection, calls: IntCounterVec) -> Result<Self, KafkaError> {
+    pub fn new(connection: &Connection, age: Duration, calls: IntCounterVec) -> Result<Self, KafkaError> {
         let config = connection.client_config();
         let refused = |error: rdkafka::error::KafkaError| KafkaError::Configuration(error.to_string());
         Ok(Self {
             admin: config.create().map_err(refused)?,
             consumer: config.create_with_context(AccessWatch::default()).map_err(refused)?,
+            topics: SharedTopics::new(age),
             bounds: SharedBounds::default(),
             auto_creation: Mutex::default(),
             calls,
@@ -160,31 +164,72 @@ impl KafkaHandle {
         self.calls.with_label_values(&[call]).inc();
     }
 
-    /// The topic with its settings; `None` where it does not exist.
+    /// The topic with its settings, as found lately; `None` where it does not exist.
     ///
     /// # Errors
     /// Where Kafka does not answer or denies the description.
     pub async fn topic(self: &Arc<Self>, name: &str) -> Result<Option<TopicFound>, KafkaError> {
-        self.count("describe_topic");
-        let (handle, topic) = (Arc::clone(self), name.to_owned());
+        let found = self.topics.get(name, |names| self.read_topics(names)).await;
+        if matches!(found, Ok(None)) {
+            self.bounds.forget(name);
+        }
+        found
+    }
+
+    /// Has the topic be read anew when it is asked for next.
+    pub fn forget(&self, topic: &str) {
+        self.topics.forget(topic);
+    }
+
+    /// Two questions for all topics.
+    async fn read_topics(self: &Arc<Self>, names: Vec<String>) -> BTreeMap<String, topics::Answer> {
+        self.count("describe_topics");
+        let (handle, asked) = (Arc::clone(self), names.clone());
         let described = blocking(move || {
-            let described = kafka_admin::describe_topic(handle.admin.inner().native_ptr(), &topic, CALL_LIMIT);
-            match described {
+            let client = handle.admin.inner().native_ptr();
+            match kafka_admin::describe_topics(client, &asked, CALL_LIMIT) {
                 Err(KafkaError::Unreachable(reason)) => Err(handle.why_unreachable(reason)),
-                Err(error) => Err(error.wanting(&format!("DESCRIBE on topic {topic}"))),
-                Ok(description) => {
+                described => {
                     handle.consumer.context().works();
-                    Ok(description)
+                    described
                 }
             }
         });
-        let Some(description) = described.await? else {
-            self.bounds.forget(name);
-            return Ok(None);
+        let described = match described.await {
+            Ok(described) => described,
+            Err(error) => return names.into_iter().map(|name| (name, Err(error.clone()))).collect(),
         };
-        let settings = self.settings(&ResourceSpecifier::Topic(name)).await;
-        let settings = settings.map_err(|error| error.wanting(&format!("DESCRIBE_CONFIGS on topic {name}")));
-        Ok(Some(TopicFound { description, settings }))
+        let there = described.iter().filter(|(_, found)| matches!(found, Ok(Some(_))));
+        let mut settings = self.settings_of_topics(there.map(|(name, _)| name.as_str())).await;
+        let found = described.into_iter().map(|(name, description)| {
+            let description = description.map_err(|error| error.wanting(&format!("DESCRIBE on topic {name}")));
+            let settings = settings.remove(&name);
+            let found = description.map(|description| {
+                description
+                    .zip(settings)
+                    .map(|(description, settings)| TopicFound { description, settings })
+            });
+            (name, found)
+        });
+        found.collect()
+    }
+
+    async fn settings_of_topics<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+    ) -> BTreeMap<String, Result<BTreeMap<String, String>, KafkaError>> {
+        let names: Vec<&str> = names.collect();
+        let topics: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        // Answers come in the order of the questions.
+        let answers = match self.settings(&topics).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); names.len()],
+        };
+        let answers = names.into_iter().zip(answers).map(|(name, answer)| {
+            let right = format!("DESCRIBE_CONFIGS on topic {name}");
+            (name.to_owned(), answer.map_err(|error| error.wanting(&right)))
+        });
+        answers.collect()
     }
 
     /// The admin client tells no reason; the consumer, made to connect, does.
@@ -204,7 +249,8 @@ impl KafkaHandle {
         }
         let handle = Arc::clone(self);
         let broker = blocking(move || Ok(handle.any_broker())).await.ok()??;
-        let settings = self.settings(&ResourceSpecifier::Broker(broker)).await.ok()?;
+        let settings = self.settings(&[ResourceSpecifier::Broker(broker)]).await.ok()?;
+        let settings = settings.into_iter().next()?.ok()?;
         let value = settings.get("auto.create.topics.enable")? == "true";
         *self.auto_creation.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), value));
         Some(value)
@@ -221,24 +267,26 @@ impl KafkaHandle {
         metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id)
     }
 
-    async fn settings(&self, resource: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, String>, KafkaError> {
+    /// Settings of each, in the order of the questions.
+    async fn settings(
+        &self,
+        resources: &[ResourceSpecifier<'_>],
+    ) -> Result<Vec<Result<BTreeMap<String, String>, KafkaError>>, KafkaError> {
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
         self.count("describe_configs");
         let answers = self
             .admin
-            .describe_configs([resource], &options())
+            .describe_configs(resources, &options())
             .await
             .map_err(|e| KafkaError::from_client(&e))?;
-        let mut settings = BTreeMap::new();
-        for answer in answers {
+        let settings = answers.into_iter().map(|answer| {
             let resource = answer.map_err(|code| KafkaError::from_code(code, ""))?;
-            settings.extend(
-                resource
-                    .entries
-                    .into_iter()
-                    .filter_map(|entry| Some((entry.name, entry.value?))),
-            );
-        }
-        Ok(settings)
+            let named = resource.entries.into_iter();
+            Ok(named.filter_map(|entry| Some((entry.name, entry.value?))).collect())
+        });
+        Ok(settings.collect())
     }
 
     /// Creates a topic; one that exists already is fine, its form is checked by the next look.
@@ -257,11 +305,9 @@ impl KafkaHandle {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let answers = self
-            .admin
-            .create_topics([&topic], &options())
-            .await
-            .map_err(|e| KafkaError::from_client(&e))?;
+        let answers = self.admin.create_topics([&topic], &options()).await;
+        self.forget(name);
+        let answers = answers.map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
             Err((_, code)) => Err(KafkaError::from_code(code, "").wanting(&format!("CREATE on topic {name}"))),
@@ -280,11 +326,13 @@ impl KafkaHandle {
         self.count("alter_configs");
         let (handle, topic) = (Arc::clone(self), name.to_owned());
         let settings: Vec<(String, String)> = settings.clone().into_iter().collect();
-        blocking(move || {
+        let altered = blocking(move || {
             kafka_admin::alter_topic_configs(handle.admin.inner().native_ptr(), &topic, &settings, CALL_LIMIT)
                 .map_err(|error| error.wanting(&format!("ALTER_CONFIGS on topic {topic}")))
         })
-        .await
+        .await;
+        self.forget(name);
+        altered
     }
 
     /// Deletes a topic; a missing one is fine.
@@ -294,11 +342,9 @@ impl KafkaHandle {
     pub async fn delete_topic(&self, name: &str) -> Result<(), KafkaError> {
         self.count("delete_topic");
         self.bounds.forget(name);
-        let answers = self
-            .admin
-            .delete_topics(&[name], &options())
-            .await
-            .map_err(|e| KafkaError::from_client(&e))?;
+        let answers = self.admin.delete_topics(&[name], &options()).await;
+        self.forget(name);
+        let answers = answers.map_err(|e| KafkaError::from_client(&e))?;
         answers.into_iter().try_for_each(|answer| match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(()),
             Err((_, code)) => Err(KafkaError::from_code(code, "").wanting(&format!("DELETE on topic {name}"))),

@@ -8,8 +8,8 @@
 //! from any thread; each call here has a queue of its own, so no other thread can take its answer.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
-use std::ptr;
 use std::time::Duration;
 
 use rdkafka::types::{RDKafka, RDKafkaErrorCode, RDKafkaRespErr};
@@ -51,15 +51,15 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-/// Describes one topic; `None` where it does not exist.
-pub(super) fn describe_topic(
+/// Describes topics, by name; `None` for one that does not exist.
+pub(super) fn describe_topics(
     client: *mut RDKafka,
-    topic: &str,
+    topics: &[String],
     timeout: Duration,
-) -> Result<Option<TopicDescription>, KafkaError> {
-    let name = text(topic)?;
-    let mut names = [name.as_ptr()];
-    // SAFETY: `names` holds one valid C string for the length of the call, which copies it.
+) -> Result<Described, KafkaError> {
+    let texts = topics.iter().map(|topic| text(topic)).collect::<Result<Vec<_>, _>>()?;
+    let mut names: Vec<*const c_char> = texts.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: `names` holds valid C strings for the length of the call, which copies them.
     let topics = Owned::new(
         unsafe { sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()) },
         sys::rd_kafka_TopicCollection_destroy,
@@ -73,7 +73,6 @@ pub(super) fn describe_topic(
             unsafe { sys::rd_kafka_DescribeTopics(client, topics.pointer, options, queue) }
         },
     )?;
-    let mut count = 0;
     // SAFETY: the event is of the matching type, as `call` saw it answered without error; a mismatch gives null, checked next.
     let result = unsafe { sys::rd_kafka_event_DescribeTopics_result(event.pointer) };
     if result.is_null() {
@@ -82,16 +81,18 @@ pub(super) fn describe_topic(
         ));
     }
     // SAFETY: `result` belongs to the event, which is alive; the array holds `count` valid pointers.
-    let description = unsafe {
+    unsafe {
+        let mut count = 0;
         let array = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        if count == 0 { ptr::null() } else { *array }
-    };
-    if description.is_null() {
-        Ok(None)
-    } else {
-        read_description(description)
+        let descriptions = (0..count).map(|index| *array.add(index));
+        Ok(descriptions
+            .map(|one| (copy(sys::rd_kafka_TopicDescription_name(one)), read_description(one)))
+            .collect())
     }
 }
+
+/// What became of each topic that was asked about.
+type Described = BTreeMap<String, Result<Option<TopicDescription>, KafkaError>>;
 
 /// Copies a description that belongs to a living event.
 fn read_description(

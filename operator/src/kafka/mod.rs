@@ -6,6 +6,7 @@ mod config;
 mod handle;
 mod kafka_admin;
 mod pool;
+mod topics;
 
 pub use bounds::{Bounds, LogBounds};
 pub use config::{Connection, KafkaCredentials};

@@ -15,15 +15,18 @@ pub const IDLE_LIMIT: Duration = Duration::from_mins(3);
 /// The handles.
 pub struct KafkaPool {
     handles: Mutex<HashMap<String, (Arc<KafkaHandle>, Instant)>>,
+    /// How long what was found of a topic is believed.
+    age: Duration,
     calls: IntCounterVec,
 }
 
 impl KafkaPool {
-    /// Without handles; `calls` counts what all of them ask, by call.
+    /// Without handles; what was found of a topic is believed for `age`; `calls` counts what all of them ask, by call.
     #[must_use]
-    pub fn new(calls: IntCounterVec) -> Self {
+    pub fn new(age: Duration, calls: IntCounterVec) -> Self {
         Self {
             handles: Mutex::default(),
+            age,
             calls,
         }
     }
@@ -41,7 +44,7 @@ impl KafkaPool {
             *used = now;
             return Ok(Arc::clone(handle));
         }
-        let handle = Arc::new(KafkaHandle::new(connection, self.calls.clone())?);
+        let handle = Arc::new(KafkaHandle::new(connection, self.age, self.calls.clone())?);
         handles.insert(digest, (Arc::clone(&handle), now));
         Ok(handle)
     }

@@ -17,7 +17,7 @@ use super::error::PassError;
 use super::validate::Judgement;
 use crate::context::Context;
 use crate::crash_points::crash_point;
-use crate::names::{self, FIELD_MANAGER};
+use crate::names::{self, FIELD_MANAGER, PipelineKey};
 use crate::topics;
 
 /// Creates and repairs topics.
@@ -73,11 +73,11 @@ pub(super) async fn apply(
         .workloads
         .keys()
         .map(|revision| names::revision_name(&found.key.name, revision));
-    remove_left_over::<Deployment>(context, namespace, there, &names_of(&deployments)).await?;
+    remove_left_over::<Deployment>(context, &found.key, there, &names_of(&deployments)).await?;
     // While pods of the old form run, one that restarts still needs what it mounted.
     if found.workloads.values().all(|workload| workload.settled) {
         let there = found.config_maps.iter().cloned();
-        remove_left_over::<ConfigMap>(context, namespace, there, &names_of(&config_maps)).await?;
+        remove_left_over::<ConfigMap>(context, &found.key, there, &names_of(&config_maps)).await?;
     }
     crash_point!("left_over.after");
     delete_retired_groups(context, found, judgement).await;
@@ -119,6 +119,9 @@ where
     if context.written.stands(object) {
         return Ok(());
     }
+    if let Some(pipeline) = object.labels().get(names::PIPELINE_LABEL) {
+        context.children.moves(namespace, pipeline);
+    }
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     let name = object.name_any();
     let what = format!("{} {name}", K::kind(&K::DynamicType::default()));
@@ -133,7 +136,11 @@ where
 /// Deletes those of the objects that are there which no revision needs any more.
 async fn remove_left_over<K>(
     context: &Context,
-    namespace: &str,
+    PipelineKey {
+        namespace,
+        name: pipeline,
+        ..
+    }: &PipelineKey,
     there: impl Iterator<Item = String>,
     keep: &BTreeSet<String>,
 ) -> Result<(), PassError>
@@ -144,6 +151,7 @@ where
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     for name in there.filter(|name| !keep.contains(name)) {
         context.written.forget::<K>(namespace, &name);
+        context.children.moves(namespace, pipeline);
         delete_if_there(&api, &name).await?;
     }
     Ok(())
@@ -171,6 +179,7 @@ where
 pub(super) async fn stop_all(context: &Context, found: &Found) -> Result<(), PassError> {
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &found.key.namespace);
     for (revision, _) in found.workloads.iter().filter(|(_, workload)| workload.wanted > 0) {
+        context.children.moves(&found.key.namespace, &found.key.name);
         let name = names::revision_name(&found.key.name, revision);
         let patch = Patch::Merge(json!({"spec": {"replicas": 0}}));
         let params = PatchParams {

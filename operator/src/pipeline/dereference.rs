@@ -13,6 +13,7 @@ use kube::{Api, ResourceExt};
 
 use super::build::REVISION_KEY;
 use super::status::CATCHING_UP;
+use crate::children::{Children, Workload};
 use crate::context::Context;
 use crate::kafka::{Bounds, Connection, KafkaError, KafkaHandle, OffsetQuestion, TopicFound};
 use crate::names::{self, PipelineKey};
@@ -71,19 +72,6 @@ impl Found {
     }
 }
 
-/// A Deployment of ours.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Workload {
-    /// Pods wanted.
-    pub wanted: i32,
-    /// Pods there.
-    pub replicas: i32,
-    /// Pods ready.
-    pub ready: i32,
-    /// Whether its controller has seen its newest form, and every pod has it.
-    pub settled: bool,
-}
-
 /// The API server did not let us read our own objects.
 #[derive(Debug, thiserror::Error)]
 #[error("the API server refused: {0}; check the operator's role")]
@@ -110,12 +98,14 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         Ok(store) => store.view(&key.uid).await,
         Err(error) => Err(error.clone()),
     };
-    let (instances, config_maps) = read_instances(context, &key).await?;
-    let workloads = read_workloads(context, &key).await?;
+    let children = read_children(context, &key).await?;
     let (claims, other_claims) = claims(context, &pipeline, &key);
     let moving = moving(context, &key);
     let unreadable = context.pipelines().iter().filter(|guard| guard.0.is_err()).count();
     let mut found = Found {
+        instances: instances(&children, &key),
+        config_maps: children.config_maps.clone(),
+        workloads: children.workloads.clone(),
         key,
         secrets,
         kafka,
@@ -129,14 +119,11 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         at_history: None,
         store,
         view,
-        workloads,
-        instances,
-        config_maps,
         at: Instant::now(),
         now_ms: jiff::Timestamp::now().as_millisecond(),
         pipeline,
     };
-    found.at_history = read_history(&found).await;
+    read_for_start(&mut found).await;
     Ok(found)
 }
 
@@ -177,42 +164,59 @@ async fn read_kafka(pipeline: &StrategyPipeline, kafka: &Result<Arc<KafkaHandle>
     (topics, kafka.creates_topics_by_itself().await, bounds)
 }
 
-/// Where the history window begins; asked only where a new instance is to start.
-async fn read_history(found: &Found) -> Option<BTreeMap<i32, i64>> {
-    let rollout = super::validate::rollout(found)?;
-    if !rollout.is_new {
-        return None;
+/// A new instance begins at what its topic is now, not at what it was some seconds ago, and where the history window begins.
+async fn read_for_start(found: &mut Found) {
+    if !super::validate::rollout(found).is_some_and(|rollout| rollout.is_new) {
+        return;
     }
+    read_topics_again(found).await;
+    found.at_history = read_history(found).await;
+}
+
+/// Reads topics anew, whatever was known of them.
+pub(super) async fn read_topics_again(found: &mut Found) {
+    if let Ok(kafka) = &found.kafka {
+        found.topics.keys().for_each(|topic| kafka.forget(topic));
+    }
+    let (topics, _, bounds) = read_kafka(&found.pipeline, &found.kafka).await;
+    (found.topics, found.bounds) = (topics, bounds);
+}
+
+async fn read_history(found: &Found) -> Option<BTreeMap<i32, i64>> {
     let spec = &found.pipeline.spec;
     let history_ms = spec.settings.history_window.micros().ok()? / 1000;
     let question = OffsetQuestion::AtTime(found.now_ms - history_ms);
-    found
-        .kafka
-        .as_ref()
-        .ok()?
+    let kafka = found.kafka.as_ref().ok()?;
+    kafka
         .offsets(&spec.source.topic, spec.source.partitions, question)
         .await
         .ok()
 }
 
-async fn read_instances(
-    context: &Context,
-    key: &PipelineKey,
-) -> Result<(BTreeMap<String, RevisionInstance>, Vec<String>), kube::Error> {
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.namespace);
-    let (mut instances, mut config_maps) = (BTreeMap::new(), Vec::new());
+/// What stands of the pipeline in the cluster; listed only where something of it may have moved.
+async fn read_children(context: &Context, key: &PipelineKey) -> Result<Arc<Children>, kube::Error> {
+    let PipelineKey { namespace, name, .. } = key;
+    let moment = match context.children.get(namespace, name) {
+        Ok(children) => return Ok(children),
+        Err(moment) => moment,
+    };
+    let mut children = Children {
+        workloads: read_workloads(context, key).await?,
+        ..Children::default()
+    };
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
     for config_map in api.list(&of_pipeline(key)).await? {
         if config_map.labels().contains_key(names::REVISION_LABEL) {
-            config_maps.push(config_map.name_any());
+            children.config_maps.push(config_map.name_any());
         }
         let text = config_map.data.as_ref().and_then(|data| data.get(REVISION_KEY));
-        let instance = text.and_then(|text| serde_json::from_str::<RevisionInstance>(text).ok());
-        // One of an earlier pipeline of this name is of no use: its rows are under another uid.
-        if let Some(instance) = instance.filter(|instance| instance.pipeline == key.uid) {
-            instances.insert(instance.revision.clone(), instance);
+        if let Some(instance) = text.and_then(|text| serde_json::from_str::<RevisionInstance>(text).ok()) {
+            children.instances.insert(instance.revision.clone(), instance);
         }
     }
-    Ok((instances, config_maps))
+    let children = Arc::new(children);
+    context.children.keep(namespace, name, moment, Arc::clone(&children));
+    Ok(children)
 }
 
 async fn read_workloads(context: &Context, key: &PipelineKey) -> Result<BTreeMap<String, Workload>, kube::Error> {
@@ -223,6 +227,14 @@ async fn read_workloads(context: &Context, key: &PipelineKey) -> Result<BTreeMap
         Some((revision, workload(&deployment)))
     });
     Ok(named.collect())
+}
+
+/// Instances of this pipeline: those of an earlier one of its name are of no use, because their rows are under another uid.
+fn instances(children: &Children, key: &PipelineKey) -> BTreeMap<String, RevisionInstance> {
+    let all = children.instances.iter();
+    let ours = all.filter(|(_, instance)| instance.pipeline == key.uid);
+    ours.map(|(revision, instance)| (revision.clone(), instance.clone()))
+        .collect()
 }
 
 fn workload(deployment: &Deployment) -> Workload {

@@ -18,11 +18,11 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
-use self::apply::{apply, apply_topics, stop_all};
+use self::apply::{apply, stop_all};
 use self::build::{Blueprint, build};
-use self::dereference::{Found, dereference};
+use self::dereference::{Found, dereference, read_topics_again};
 pub use self::error::PassError;
-use self::validate::{Hold, Judgement, is_upgrade, validate};
+use self::validate::{Hold, Judgement, is_upgrade, topic_plans, validate};
 use crate::context::Context;
 use crate::crash_points::crash_point;
 use crate::names::{FIELD_MANAGER, PAUSED, PipelineKey};
@@ -109,15 +109,22 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
         crash_point!("finalizer.after");
     }
     pass.phase("dereference");
-    let found = dereference(context, pipeline).await?;
+    let mut found = dereference(context, pipeline).await?;
     pass.phase("validate");
     let mut judgement = validate(&found, &context.settings);
     take_turn(context, &found, &mut judgement);
-    let result = write(context, &found, &judgement, pass).await;
+    pass.phase("topics");
+    let under_way = is_under_way(&judgement);
+    let result = match apply_topics(context, &mut found, &mut judgement).await {
+        // Told at once, because others wait for their topics too; the next pass does the rest.
+        Ok(true) if matches!(judgement.hold, Some(Hold::Topic { .. })) => Ok(true),
+        Ok(changed) => write(context, &found, &judgement, pass).await.map(|promoted| promoted || changed),
+        Err(error) => Err(error),
+    };
     pass.phase("status");
     crash_point!("status.before");
     let failure = result.as_ref().err().map(ToString::to_string);
-    report(context, &found, &judgement, failure.as_deref()).await?;
+    report(context, &found, &judgement, failure.as_deref(), under_way).await?;
     let progress = result?;
     Ok(finish(context, &found, &judgement, progress, pass))
 }
@@ -159,25 +166,27 @@ async fn delete(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut P
     })
 }
 
-/// Builds and applies; gives whether something was changed that the next pass has to look at.
-async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &mut Pass) -> Result<bool, PassError> {
-    pass.phase("apply");
-    let changed = apply_topics(found, judgement).await?;
-    for message in &changed {
-        tell(
-            context,
-            &found.pipeline,
-            false,
-            "TopicChanged",
-            message.clone(),
-            "ApplyTopics",
-        );
+/// Creates and mends topics, and looks at them again where any was; gives whether one was.
+async fn apply_topics(context: &Context, found: &mut Found, judgement: &mut Judgement) -> Result<bool, PassError> {
+    let changed = apply::apply_topics(found, judgement).await?;
+    if changed.is_empty() {
+        return Ok(false);
     }
+    for message in changed {
+        tell(context, &found.pipeline, false, "TopicChanged", message, "ApplyTopics");
+    }
+    read_topics_again(found).await;
+    judgement.topics = topic_plans(found);
+    Ok(true)
+}
+
+/// Builds and applies; gives whether a revision was promoted.
+async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &mut Pass) -> Result<bool, PassError> {
     if judgement.hold.is_some() {
         if found.pipeline.spec.suspend {
             stop_all(context, found).await?;
         }
-        return Ok(!changed.is_empty());
+        return Ok(false);
     }
     pass.phase("build");
     let secrets = found
@@ -200,7 +209,7 @@ async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &m
         );
         tell(context, &found.pipeline, false, "Promoted", message, "Promote");
     }
-    Ok(promoted.is_some() || !changed.is_empty())
+    Ok(promoted.is_some())
 }
 
 /// Ends the pass and says when the next one comes.
@@ -213,9 +222,9 @@ fn finish(context: &Context, found: &Found, judgement: &Judgement, changed: bool
     let (uid, resync) = (&found.key.uid, context.settings.resync);
     let (outcome, after) = match &judgement.hold {
         Some(_) if status::is_stalled(judgement) => (Outcome::Failed, resync),
-        Some(_) => (Outcome::Waiting, growing_pause(context, uid, FIRST_HELD_PAUSE)),
+        Some(_) if !changed => (Outcome::Waiting, growing_pause(context, uid, FIRST_HELD_PAUSE)),
         None if !changed && (moving || unsettled) => (Outcome::Waiting, growing_pause(context, uid, SOON)),
-        None => {
+        _ => {
             context.remember(uid, |memory| memory.waited = 0);
             if changed {
                 (Outcome::Waiting, SOON)
@@ -245,11 +254,12 @@ async fn report(
     found: &Found,
     judgement: &Judgement,
     failure: Option<&str>,
+    under_way: bool,
 ) -> Result<(), PassError> {
     let rates = measure(context, found);
     let status = status::status(found, judgement, failure, rates);
     measure_pipeline(context, found, &status);
-    if let Some(hold) = judgement.hold.as_ref().filter(|_| !is_under_way(judgement)) {
+    if let Some(hold) = judgement.hold.as_ref().filter(|_| !under_way) {
         tell(
             context,
             &found.pipeline,

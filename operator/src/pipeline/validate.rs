@@ -94,7 +94,8 @@ fn problems(found: &Found) -> Option<Problems> {
     assay_crds::document::check_document(&document).err()
 }
 
-fn topic_plans(found: &Found) -> Vec<TopicPlan> {
+/// The decision on each topic.
+pub(super) fn topic_plans(found: &Found) -> Vec<TopicPlan> {
     let decide = |wish| {
         let own = found.claims.iter().find(|claim| claim.wish == wish);
         let standing = own.map_or(Standing::Owner, |own| standing(own, &found.other_claims));

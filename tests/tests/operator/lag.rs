@@ -236,7 +236,7 @@ fn lag_is_what_the_brokers_and_the_store_tell_and_unknown_where_they_do_not() ->
 fn handle(bootstrap: &str) -> Result<Arc<KafkaHandle>> {
     let spec = serde_json::from_value(json!({"bootstrapServers": bootstrap}))?;
     let calls = IntCounterVec::new(Opts::new("calls", "Calls."), &["call"])?;
-    Ok(KafkaPool::new(calls).get(&Connection::new(&spec, &KafkaCredentials::default()))?)
+    Ok(KafkaPool::new(Duration::ZERO, calls).get(&Connection::new(&spec, &KafkaCredentials::default()))?)
 }
 
 /// Lag of a revision that has read nothing of as many partitions.

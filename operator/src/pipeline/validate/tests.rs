@@ -8,7 +8,7 @@ use rstest::rstest;
 use super::*;
 use crate::kafka::{KafkaCredentials, KafkaError, LogBounds, TopicDescription, TopicFound};
 use crate::names::PipelineKey;
-use crate::pipeline::dereference::Workload;
+use crate::children::Workload;
 use crate::secrets::{Credential, PipelineSecrets, PostgresCredentials, TlsMaterial};
 use crate::store::StoredProgress;
 use crate::topics::Claim;
