@@ -73,9 +73,7 @@ impl KnownChildren {
     pub fn keep(&self, namespace: &str, pipeline: &str, moment: Moment, children: Arc<Children>) {
         self.with(|known| {
             if known.moves == moment.0 {
-                known
-                    .listed
-                    .insert(id(namespace, pipeline), (Instant::now(), children));
+                known.listed.insert(id(namespace, pipeline), (Instant::now(), children));
             }
         });
     }

@@ -234,7 +234,8 @@ impl Fence {
     /// Time until it closes; `None` where it is closed.
     fn left(&self) -> Option<Duration> {
         let end = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        end.checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
     }
 }
 

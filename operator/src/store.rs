@@ -256,7 +256,12 @@ impl Store {
     /// Scores as of the last minute: they take the longest to read, and nothing is decided by them.
     async fn recent_scores(&self, pipeline: &str, revision: &str) -> Result<Scores, sqlx::Error> {
         let key = (pipeline.to_owned(), revision.to_owned());
-        let known = self.scores.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let known = self
+            .scores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .copied();
         if let Some((_, scores)) = known.filter(|(read, _)| read.elapsed() < SCORES_AGE) {
             return Ok(scores);
         }

@@ -12,12 +12,12 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::client::ClientBuilder;
 use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{Store, reflector};
 use kube::runtime::{Predicate, WatchStreamExt, predicates, watcher};
-use kube::client::ClientBuilder;
 use kube::{Api, Client, Config, Resource};
 
 use crate::admin;
@@ -130,7 +130,11 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
     );
     let controller = Controller::for_stream(pipelines, store)
         .owns_stream(deployments)
-        .with_config(controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENT_PASSES))
+        .with_config(
+            controller::Config::default()
+                .debounce(DEBOUNCE)
+                .concurrency(CONCURRENT_PASSES),
+        )
         .run(
             reconcile,
             |guard, error, context| back_off(&guard, error, &context),

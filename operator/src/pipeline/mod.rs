@@ -118,7 +118,9 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     let result = match apply_topics(context, &mut found, &mut judgement).await {
         // Told at once, because others wait for their topics too; the next pass does the rest.
         Ok(true) if matches!(judgement.hold, Some(Hold::Topic { .. })) => Ok(true),
-        Ok(changed) => write(context, &found, &judgement, pass).await.map(|promoted| promoted || changed),
+        Ok(changed) => write(context, &found, &judgement, pass)
+            .await
+            .map(|promoted| promoted || changed),
         Err(error) => Err(error),
     };
     pass.phase("status");

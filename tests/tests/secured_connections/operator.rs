@@ -29,7 +29,8 @@ fn tls(authority: &Authority, client: Option<&Pair>) -> TlsMaterial {
 fn handle(listener: Listener, security: &Value, credentials: &KafkaCredentials) -> Result<Arc<KafkaHandle>> {
     let spec = json!({"bootstrapServers": kafka()?.bootstrap(listener, HOST), "security": security});
     let calls = IntCounterVec::new(Opts::new("calls", "Calls to Kafka."), &["call"])?;
-    Ok(KafkaPool::new(std::time::Duration::ZERO, calls).get(&Connection::new(&serde_json::from_value(spec)?, credentials))?)
+    Ok(KafkaPool::new(std::time::Duration::ZERO, calls)
+        .get(&Connection::new(&serde_json::from_value(spec)?, credentials))?)
 }
 
 fn by_login(user: &str, password: &str, authority: &Authority) -> Result<Arc<KafkaHandle>> {

@@ -6,9 +6,9 @@ use assay_crds::{StrategyPipeline, load_pipeline};
 use rstest::rstest;
 
 use super::*;
+use crate::children::Workload;
 use crate::kafka::{KafkaCredentials, KafkaError, LogBounds, TopicDescription, TopicFound};
 use crate::names::PipelineKey;
-use crate::children::Workload;
 use crate::secrets::{Credential, PipelineSecrets, PostgresCredentials, TlsMaterial};
 use crate::store::StoredProgress;
 use crate::topics::Claim;
