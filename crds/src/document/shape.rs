@@ -13,6 +13,9 @@ use crate::problem::Problem;
 pub(super) fn check(schema: &Value, value: &Value) -> Vec<Problem> {
     let mut found = Vec::new();
     check_node(schema, value, "", &mut found);
+    for problem in found.iter_mut().filter(|problem| problem.path.is_empty()) {
+        "document".clone_into(&mut problem.path);
+    }
     found
 }
 
@@ -221,7 +224,9 @@ fn check_size(schema: &Value, size: usize, limits: [&str; 2], path: &str, noun: 
     }
 }
 
+/// A field's path; an empty name is shown as two quotes, so that every path names its field.
 fn join(path: &str, name: &str) -> String {
+    let name = if name.is_empty() { "\"\"" } else { name };
     if path.is_empty() {
         name.to_owned()
     } else {

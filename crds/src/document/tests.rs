@@ -66,6 +66,14 @@ fn a_wrong_shape_is_told_with_path_and_remedy(#[case] pointer: &str, #[case] val
     assert!(text.contains(part), "{part:?} is missing in:\n{text}");
 }
 
+#[rstest]
+#[case(json!(7), "document: must be a block of named fields")]
+#[case(json!({"kind": "StrategyPipeline", "": 1}), "\"\": is not a known field")]
+fn a_finding_at_the_root_names_its_place(#[case] document: Value, #[case] part: &str) {
+    let text = findings(&document);
+    assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+}
+
 #[test]
 fn two_strategies_of_one_name_are_refused() {
     let twice = json!([{"name": "a", "type": "RangeBreakout"}, {"name": "a", "type": "VwapReversion"}]);

@@ -19,7 +19,7 @@ pub use summary::{Summary, summarize};
 pub use tally::Tally;
 
 use crate::feed::route::{Routed, route};
-use crate::feed::{FeedError, FeedRecord};
+use crate::feed::{FeedRecord, InputError};
 use crate::latest::Publish;
 use crate::partition::{CommitCycle, CycleStep, LogBounds, Partition, RawRecord, Stop, Verdict, recover};
 use crate::report::Recorder;
@@ -39,7 +39,7 @@ pub enum BacktestError {
     Manifest(#[from] Problems),
     /// The trades cannot be read.
     #[error(transparent)]
-    Feed(#[from] FeedError),
+    Feed(#[from] InputError),
     /// The results cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),

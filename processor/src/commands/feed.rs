@@ -11,7 +11,7 @@ use crate::feed::kafka_sink::KafkaSink;
 use crate::feed::pace::{Pace, Speed};
 use crate::feed::quality::Quality;
 use crate::feed::route::{Routed, route};
-use crate::feed::{FeedError, FeedRecord};
+use crate::feed::{FeedError, FeedRecord, InputError};
 use crate::ingest::client::Connection;
 
 /// Arguments of `assay feed`.
@@ -60,9 +60,7 @@ pub fn feed(args: &FeedArgs) -> Result<Quality, FeedError> {
             Sink::Kafka(KafkaSink::connect(brokers, &args.topic, &args.client, &login)?)
         }
         (None, false) => {
-            return Err(FeedError::Options(
-                "--brokers is missing; or print with --dry-run".into(),
-            ));
+            return Err(InputError::Options("--brokers is missing; or print with --dry-run".into()).into());
         }
     };
     let quality = pump(input, &mut Pace::new(args.speed), &mut sink)?;
@@ -90,22 +88,15 @@ impl Sink {
             Self::Print(out) => out
                 .write_all(&record.value)
                 .and_then(|()| out.write_all(b"\n"))
-                .map_err(stdout),
+                .map_err(FeedError::Print),
         }
     }
 
     fn finish(self) -> Result<(), FeedError> {
         match self {
             Self::Kafka(sink) => sink.finish().map(|_| ()),
-            Self::Print(mut out) => out.flush().map_err(stdout),
+            Self::Print(mut out) => out.flush().map_err(FeedError::Print),
         }
-    }
-}
-
-fn stdout(source: std::io::Error) -> FeedError {
-    FeedError::Io {
-        path: "standard output".into(),
-        source,
     }
 }
 

@@ -15,7 +15,7 @@ use assay_crds::Problems;
 use crate::backtest::BacktestError;
 use crate::commands::backtest::CommandError;
 use crate::commands::run::RunError;
-use crate::feed::FeedError;
+use crate::feed::{FeedError, InputError};
 use crate::settings::SettingsError;
 use crate::stores::StoreError;
 
@@ -42,6 +42,9 @@ pub enum DemoError {
     /// The mock broker does not start.
     #[error("the mock broker: {0}; this is a defect: report it")]
     Broker(#[from] rdkafka::error::KafkaError),
+    /// The trades cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The trades cannot be fed.
     #[error(transparent)]
     Feed(#[from] FeedError),

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{FeedError, FeedRecord, OwnedTrade, Records};
+use super::{FeedRecord, InputError, OwnedTrade, Records};
+use crate::ingest::fields;
 
 /// The newest trade seen of each symbol.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ pub fn with_gaps(records: Records) -> Records {
             .as_ref()
             .ok()
             .and_then(|record| gap_before(&mut sequences, record));
-        gap.map(Ok::<_, FeedError>).into_iter().chain([record])
+        gap.map(Ok::<_, InputError>).into_iter().chain([record])
     }))
 }
 
@@ -64,8 +65,8 @@ fn gap_before(sequences: &mut IdSequences, record: &FeedRecord) -> Option<FeedRe
         return None;
     };
     // The missing trades may share the microsecond of either neighbour.
-    let to_us = trade.event_time_us.max(since_us) + 1;
-    Some(FeedRecord::Gap {
+    let to_us = (trade.event_time_us.max(since_us) + 1).min(*fields::TIMES_US.end());
+    (since_us < to_us).then(|| FeedRecord::Gap {
         symbol: trade.symbol.clone(),
         from_us: since_us,
         to_us,
@@ -99,6 +100,21 @@ mod tests {
             },
         );
         assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn a_gap_ends_within_the_times_that_a_record_may_bear() {
+        let last_us = *fields::TIMES_US.end();
+        let told = |since_us: i64| {
+            let trades = [trade_at("A", 1, since_us), trade_at("A", 5, last_us)];
+            let records = with_gaps(Box::new(trades.into_iter().map(|trade| Ok(FeedRecord::Trade(trade)))));
+            records.map(Result::unwrap).find_map(|record| match record {
+                FeedRecord::Gap { from_us, to_us, .. } => Some((from_us, to_us)),
+                _ => None,
+            })
+        };
+        assert_eq!(told(7), Some((7, last_us)));
+        assert_eq!(told(last_us), None, "there is no instant behind it");
     }
 
     #[test]

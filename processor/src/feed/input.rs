@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::gaps::with_gaps;
 use super::synthetic::{Model, Synthetic};
 use super::ticks::with_ticks;
-use super::{FeedError, Records, reading};
+use super::{InputError, Records, reading};
 use crate::ingest::fields;
 use crate::venues;
 
@@ -111,12 +111,12 @@ impl ReadingProgress {
 ///
 /// # Errors
 /// A length outside one second to about a hundred years.
-pub fn open_synthetic(args: &SyntheticArgs, model: Model, tick_interval: Option<u32>) -> Result<Input, FeedError> {
+pub fn open_synthetic(args: &SyntheticArgs, model: Model, tick_interval: Option<u32>) -> Result<Input, InputError> {
     let seconds = u32::try_from(args.duration.as_secs())
         .ok()
         .filter(|seconds| *seconds > 0);
     let seconds =
-        seconds.ok_or_else(|| FeedError::Options("--duration must be a second or more, such as 24h".into()))?;
+        seconds.ok_or_else(|| InputError::Options("--duration must be a second or more, such as 24h".into()))?;
     let synthetic = Synthetic {
         seed: args.seed,
         symbols: args.symbols.iter().map(|symbol| (symbol.clone(), model)).collect(),
@@ -136,7 +136,7 @@ pub fn open_synthetic(args: &SyntheticArgs, model: Model, tick_interval: Option<
 ///
 /// # Errors
 /// A file that cannot be opened, or whose format cannot be told.
-pub fn open_files(args: &ReadingArgs, paths: &[PathBuf]) -> Result<Input, FeedError> {
+pub fn open_files(args: &ReadingArgs, paths: &[PathBuf]) -> Result<Input, InputError> {
     let mut progress = ReadingProgress::default();
     let mut dense_ids = true;
     let mut files: Vec<Records> = Vec::new();
@@ -159,8 +159,8 @@ pub fn open_files(args: &ReadingArgs, paths: &[PathBuf]) -> Result<Input, FeedEr
 ///
 /// # Errors
 /// Its format cannot be told.
-pub fn open_embedded(args: &ReadingArgs, name: &str, bytes: &'static [u8]) -> Result<Input, FeedError> {
-    let reader = unpacked(bytes).map_err(|source| FeedError::Io {
+pub fn open_embedded(args: &ReadingArgs, name: &str, bytes: &'static [u8]) -> Result<Input, InputError> {
+    let reader = unpacked(bytes).map_err(|source| InputError::Io {
         path: name.to_owned(),
         source,
     })?;
@@ -176,7 +176,7 @@ fn read_file(
     args: &ReadingArgs,
     name: &str,
     mut reader: Box<dyn BufRead + Send>,
-) -> Result<(Records, Format), FeedError> {
+) -> Result<(Records, Format), InputError> {
     let format = match args.format {
         Some(format) => format,
         None => tell_format(&mut reader, name)?,
@@ -199,8 +199,8 @@ fn read_file(
     ))
 }
 
-fn tell_format(reader: &mut Box<dyn BufRead + Send>, path: &str) -> Result<Format, FeedError> {
-    let start = reader.fill_buf().map_err(|source| FeedError::Io {
+fn tell_format(reader: &mut Box<dyn BufRead + Send>, path: &str) -> Result<Format, InputError> {
+    let start = reader.fill_buf().map_err(|source| InputError::Io {
         path: path.to_owned(),
         source,
     })?;
@@ -214,7 +214,7 @@ fn tell_format(reader: &mut Box<dyn BufRead + Send>, path: &str) -> Result<Forma
     } else if start.starts_with(b"{\"v\":") {
         Ok(Format::Json)
     } else {
-        Err(FeedError::UnknownFormat { path: path.to_owned() })
+        Err(InputError::UnknownFormat { path: path.to_owned() })
     }
 }
 
@@ -223,8 +223,8 @@ fn quoted(column: &str) -> String {
 }
 
 /// A file, unpacked if its first bytes are gzip's, that counts what is read of it.
-fn open(path: &Path, read: Arc<AtomicU64>) -> Result<(Box<dyn BufRead + Send>, u64), FeedError> {
-    let failed = |source| FeedError::Io {
+fn open(path: &Path, read: Arc<AtomicU64>) -> Result<(Box<dyn BufRead + Send>, u64), InputError> {
+    let failed = |source| InputError::Io {
         path: path.display().to_string(),
         source,
     };

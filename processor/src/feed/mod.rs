@@ -11,6 +11,7 @@ pub mod pace;
 pub mod quality;
 pub mod random;
 mod reading;
+mod record;
 pub mod route;
 pub mod synthetic;
 pub mod ticks;
@@ -19,63 +20,18 @@ mod trade;
 use crate::ingest::access::NoAccess;
 use crate::secret::SecretError;
 
+pub use record::{FeedRecord, InputError, Records};
 pub use trade::{InvalidTrade, OwnedTrade, PrintedTrade, TimeIds};
 
-/// One item of an input, in arrival order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FeedRecord {
-    /// A print.
-    Trade(OwnedTrade),
-    /// Event time that is confirmed for every partition, microseconds.
-    Tick {
-        /// Confirmed event time, microseconds.
-        event_time_us: i64,
-    },
-    /// Trades of a symbol are missing.
-    Gap {
-        /// The symbol.
-        symbol: String,
-        /// First missing instant, microseconds.
-        from_us: i64,
-        /// First instant that is complete again, microseconds.
-        to_us: i64,
-    },
-    /// A canonical line that does not decode: sent as it is, so that it becomes the dead letter it would be.
-    Undecodable(Vec<u8>),
-    /// Something of the input that is no trade: a message type, or why a message could not be read. Sent nowhere.
-    Skipped(String),
-}
-
-/// What stops a feed or a backtest from reading on.
+/// What stops a feed.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// A file that cannot be opened or read.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A row of a file that is not of its format.
-    #[error("{path}: row {row}: {reason}; correct the row, or name the right --format")]
-    Row {
-        /// The file.
-        path: String,
-        /// One-based row, the header included.
-        row: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A file whose format cannot be told.
-    #[error("{path}: its format cannot be told from the first line; say --format")]
-    UnknownFormat {
-        /// The file.
-        path: String,
-    },
-    /// A combination of options that makes no input.
-    #[error("{0}")]
-    Options(String),
+    /// An input that cannot be read, or options that make none.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Standard output cannot be written.
+    #[error("standard output: {0}")]
+    Print(std::io::Error),
     /// A topic that is not there, or a broker that is not.
     #[error("topic {topic}: {reason}; check --brokers, and create the topic with its partitions first")]
     Topic {
@@ -111,6 +67,3 @@ pub enum FeedError {
         first: String,
     },
 }
-
-/// Records in arrival order, or the error that ends them.
-pub type Records = Box<dyn Iterator<Item = Result<FeedRecord, FeedError>> + Send>;

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use assay_engine::{Record, Side};
 use csv::StringRecord;
 
-use super::{FeedError, FeedRecord, OwnedTrade, PrintedTrade, Records, TimeIds};
+use super::{FeedRecord, InputError, OwnedTrade, PrintedTrade, Records, TimeIds};
 use crate::ingest::decode::{DecodeScratch, decode};
 use crate::venues::{Message, Messages};
 
@@ -144,9 +144,12 @@ fn rows(
             Err(error) => Err(error.to_string()),
             Ok(row) if number == 1 && row == *columns => return None,
             Ok(_) if number == 1 => Err(format!("the header is not {}", columns.join(","))),
+            Ok(row) if row.len() != columns.len() => {
+                Err(format!("it has {} columns and not {}", row.len(), columns.len()))
+            }
             Ok(row) => parse(&row).map(FeedRecord::Trade),
         };
-        Some(parsed.map_err(|reason| FeedError::Row {
+        Some(parsed.map_err(|reason| InputError::Row {
             path: path.clone(),
             row: number,
             reason,
@@ -162,7 +165,7 @@ fn lines(
 ) -> Records {
     let path = path.to_owned();
     Box::new(reader.lines().flat_map(move |line| match line {
-        Err(source) => vec![Err(FeedError::Io {
+        Err(source) => vec![Err(InputError::Io {
             path: path.clone(),
             source,
         })],
@@ -254,6 +257,14 @@ mod tests {
             error.contains("row 1: the header is not symbol,side,price,amount,timestamp"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_row_of_another_width_is_refused_also_behind_a_header_of_that_width() {
+        let errors: Vec<_> = coinbase_csv("b.csv", reader("symbol,price\nBTC-USD,5\n"))
+            .map(|row| row.unwrap_err().to_string())
+            .collect();
+        assert!(errors[1].contains("row 2: it has 2 columns and not 5"), "{errors:?}");
     }
 
     #[test]

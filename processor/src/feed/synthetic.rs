@@ -9,7 +9,7 @@ use assay_engine::Side;
 use assay_engine::fixed_point::SCALE;
 
 use super::random::Random;
-use super::{FeedError, FeedRecord, OwnedTrade, Records};
+use super::{FeedRecord, InputError, OwnedTrade, Records};
 
 const SECOND_US: i64 = 1_000_000;
 /// Prices are whole cents.
@@ -79,7 +79,7 @@ struct Generator {
 }
 
 impl Iterator for Generator {
-    type Item = Result<FeedRecord, FeedError>;
+    type Item = Result<FeedRecord, InputError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.ready.is_empty() && self.second < self.seconds {

@@ -1,6 +1,6 @@
 //! Ticks between records: event time that is confirmed moves on in partitions where nothing trades.
 
-use super::{FeedError, FeedRecord, Records};
+use super::{FeedRecord, InputError, Records};
 
 /// Puts a tick behind the first record at or past each whole multiple of `interval_us`.
 ///
@@ -27,8 +27,8 @@ pub fn with_ticks(records: Records, interval_us: Option<i64>) -> Records {
     }
 }
 
-impl<I: Iterator<Item = Result<FeedRecord, FeedError>>> Iterator for Ticks<I> {
-    type Item = Result<FeedRecord, FeedError>;
+impl<I: Iterator<Item = Result<FeedRecord, InputError>>> Iterator for Ticks<I> {
+    type Item = Result<FeedRecord, InputError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(event_time_us) = self.due.take() {

@@ -94,7 +94,7 @@ impl Kraken {
             .iter()
             .map(|trade| self.trade_v1(trade, &pair, received_us))
             .collect();
-        trades.map(Message::Trades)
+        trades.map(told)
     }
 
     /// `[price, volume, time, side, order type, miscellaneous]`.
@@ -127,10 +127,19 @@ impl Kraken {
     }
 }
 
+/// A message about no trade is named, so that every line of a recording is accounted for.
+fn told(trades: Vec<Result<OwnedTrade, InvalidTrade>>) -> Message {
+    if trades.is_empty() {
+        Message::Other("trade message without trades".to_owned())
+    } else {
+        Message::Trades(trades)
+    }
+}
+
 fn read_v2(json: &str, received_us: Option<i64>) -> Option<Message> {
     let message: TradesV2<'_> = shape(json)?;
     let trades: Option<Vec<_>> = message.data.iter().map(|trade| trade_v2(trade, received_us)).collect();
-    trades.map(Message::Trades)
+    trades.map(told)
 }
 
 fn trade_v2(trade: &TradeV2<'_>, received_us: Option<i64>) -> Option<Result<OwnedTrade, InvalidTrade>> {
@@ -225,6 +234,8 @@ mod tests {
     )]
     #[case(r#"[0,[["1","1"]],"trade","XBT/USD"]"#, "malformed message")]
     #[case("[0,", "malformed message")]
+    #[case(r#"[0,[],"trade","XBT/USD"]"#, "trade message without trades")]
+    #[case(r#"{"channel":"trade","type":"snapshot","data":[]}"#, "trade message without trades")]
     #[case("{}", "no channel")]
     fn anything_else_is_named_and_not_judged(#[case] json: &str, #[case] kind: &str) {
         assert_eq!(Kraken::default().read(json, None), Message::Other(kind.to_owned()));

@@ -1,0 +1,4 @@
+//! Runs `decoder::check` on what libFuzzer invents.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| assay_fuzz::decoder::check(input));
