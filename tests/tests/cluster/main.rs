@@ -3,6 +3,7 @@
 //!
 //! Needs root, `unshare` and a machine without another Kubernetes: `make cluster-test`.
 
+mod chart;
 mod cluster;
 mod faults;
 mod load;
@@ -33,6 +34,7 @@ fn results_survive_what_a_cluster_does_to_its_pods() -> Result<()> {
         cluster.wait_until_settled(REPLICAS).context(fault.name)?;
         eprintln!("{}: settled after {:.1} s", fault.name, started.elapsed().as_secs_f64());
     }
+    chart::live_through_releases(&cluster)?;
     load.finish(|trades| {
         wait_until_committed(&cluster, trades)?;
         cluster.ensure_results_of(trades)
