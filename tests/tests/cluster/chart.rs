@@ -41,7 +41,7 @@ fn chart() -> Result<String> {
 }
 
 fn helm(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
-    let in_namespace = ["--namespace", "assay-system", "--timeout", "2m"];
+    let in_namespace = ["--namespace", "assay-system"];
     cluster.output("helm", &[arguments, &in_namespace].concat())
 }
 
