@@ -10,7 +10,7 @@ export RUST_TEST_THREADS ?= 4
 N ?= 100
 SEED ?=
 # How many records a benchmark reads, how often, and which of its measurements it makes (empty: all).
-RECORDS ?= 1000000
+RECORDS ?= 3000000
 ROUNDS ?= 3
 ONLY ?=
 # How many pipelines and credentials the operator's benchmark has, how many topics of how many partitions it creates at once, and how

@@ -30,7 +30,7 @@ use crate::lab::Lab;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Records in a log.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 3_000_000)]
     records: usize,
     /// Rounds; each measures everything once.
     #[arg(long, default_value_t = 3)]

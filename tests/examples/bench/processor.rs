@@ -14,8 +14,8 @@ use crate::child::{FETCHING, Measured, measure};
 use crate::lab::{Lab, SETTLE_LIMIT};
 use crate::log::{Log, Shape};
 
-/// Several snapshots of each partition in a million records of the usual shape; the default would write none.
-pub(crate) const SNAPSHOT_BYTES: i32 = 8 * 1024 * 1024;
+/// The default of `--snapshot-bytes`: one of each partition in three million records of the usual shape.
+pub(crate) const SNAPSHOT_BYTES: i32 = 64 * 1024 * 1024;
 
 /// What Postgres and Redis hold of one pipeline; empty at first.
 pub(crate) struct Stores {

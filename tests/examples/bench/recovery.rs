@@ -18,8 +18,8 @@ use crate::table::Figures;
 
 /// With the default the whole log is replayed; with the other at most so much of each partition.
 const SNAPSHOTS: [(&str, i32); 2] = [
-    ("a snapshot every 64 MiB of a partition (the default)", 64 * 1024 * 1024),
-    ("a snapshot every 8 MiB of a partition", SNAPSHOT_BYTES),
+    ("a snapshot every 64 MiB of a partition (the default)", SNAPSHOT_BYTES),
+    ("a snapshot every 8 MiB of a partition", SNAPSHOT_BYTES / 8),
 ];
 /// Records that wait for the successor: some in every partition.
 const WAITING: usize = 6_000;

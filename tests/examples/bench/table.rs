@@ -7,7 +7,6 @@ use assay_tests::measure::{Spread, machine};
 
 use crate::Arguments;
 use crate::child::Measured;
-use crate::processor::SNAPSHOT_BYTES;
 
 /// All rounds of all children, in the order of their first appearance.
 #[derive(Debug)]
@@ -124,8 +123,7 @@ pub(crate) fn surroundings(arguments: &Arguments) -> Result<String> {
     Ok(format!(
         "{}\n\
          {} records, slowness {}, {} rounds; 24 symbols on 6 partitions where nothing else is said\n\
-         mimalloc for Rust and C; the processor with one worker, default settings, and a snapshot every {SNAPSHOT_BYTES} B \
-         of a partition where nothing else is said\n",
+         mimalloc for Rust and C; the processor with one worker and default settings where nothing else is said\n",
         machine()?,
         arguments.records,
         arguments.slowness,
