@@ -189,6 +189,7 @@ fn connection(kafka: &KafkaSpec) -> Result<Connection, SecretError> {
             "ASSAY_KAFKA_PASSWORD",
         )?,
         tls: TlsMaterial::find("ASSAY_KAFKA", named)?,
+        group_protocol: kafka.group_protocol,
         client_config: kafka.client_config.clone(),
     })
 }

@@ -14,6 +14,7 @@ use assay_tests::processor::binary;
 use assay_tests::results::Results;
 use assay_tests::scratch::Scratch;
 use assay_tests::{Kafka, Postgres, Process, Redis};
+use rstest::rstest;
 
 const PARTITIONS: i32 = 6;
 const FEED_LIMIT: Duration = Duration::from_mins(2);
@@ -24,9 +25,12 @@ const FILES: [&str; 3] = [
     "binance_spot_btc_eth_sol_20250325.csv.gz",
 ];
 
-#[test]
-fn three_processors_that_rebalance_leave_what_a_backtest_of_the_files_makes() -> Result<()> {
+#[rstest]
+#[case::members_agree("Classic")]
+#[case::brokers_assign("Consumer")]
+fn three_processors_that_rebalance_leave_what_a_backtest_of_the_files_makes(#[case] protocol: &str) -> Result<()> {
     let pipeline = Pipeline::create(Kafka::shared()?, PARTITIONS)?;
+    pipeline.change_manifest(|manifest| manifest["spec"]["kafka"]["groupProtocol"] = protocol.into())?;
     let stores = Endpoints::direct(Postgres::shared()?.create_database()?, Arc::new(Redis::start()?));
     pipeline.register(&stores)?;
     run_live(&pipeline, &stores)?;

@@ -53,12 +53,15 @@ pub struct KafkaSpec {
         {"rule": "self == oldSelf", "message": "groupPrefix is immutable: progress of the running revisions belongs to the old names; create another pipeline"},
     ]))]
     pub group_prefix: String,
+    /// How processors agree on who reads which partition.
+    #[serde(default)]
+    pub group_protocol: GroupProtocol,
     /// Further librdkafka settings by their librdkafka names. Those that Assay owns are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
         {
             "rule": "self.all(key, !(key in ['auto.offset.reset', 'bootstrap.servers', 'enable.auto.commit', 'enable.auto.offset.store', 'group.id', 'group.protocol', 'isolation.level', 'partition.assignment.strategy', 'sasl.mechanism', 'sasl.mechanisms', 'sasl.password', 'sasl.username', 'security.protocol', 'session.timeout.ms', 'ssl.ca.location', 'ssl.ca.pem', 'ssl.certificate.location', 'ssl.certificate.pem', 'ssl.key.location', 'ssl.key.password', 'ssl.key.pem', 'ssl.keystore.location', 'ssl.keystore.password']))",
-            "message": "clientConfig holds a key that Assay owns (auto.offset.reset, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, group.id, group.protocol, isolation.level, partition.assignment.strategy, sasl.*, security.protocol, session.timeout.ms, or a file, certificate, key or password of ssl.*); remove it: login and certificates belong into kafka.security",
+            "message": "clientConfig holds a key that Assay owns (auto.offset.reset, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, group.id, group.protocol, isolation.level, partition.assignment.strategy, sasl.*, security.protocol, session.timeout.ms, or a file, certificate, key or password of ssl.*); remove it: login and certificates belong into kafka.security, the protocol into kafka.groupProtocol",
         },
     ]))]
     pub client_config: BTreeMap<String, String>,
@@ -74,6 +77,18 @@ impl KafkaSpec {
 
 fn default_group_prefix() -> String {
     "assay".to_owned()
+}
+
+/// Protocol of the consumer group. The running processors may change over to the other one, pod by pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum GroupProtocol {
+    /// The members agree among themselves, with any Kafka. The partitions of a killed processor are free after 6 s.
+    #[default]
+    Classic,
+    /// The brokers assign (KIP-848), from Kafka 4.0 on. The partitions of a killed processor are free after the brokers'
+    /// `group.consumer.session.timeout.ms`, 45 s by default.
+    Consumer,
 }
 
 /// Encryption and login.

@@ -15,7 +15,7 @@ mod source;
 mod strategies;
 
 pub use kafka::{
-    ClientCertificateSecret, CredentialsSecret, KafkaSpec, OWNED_CLIENT_KEYS, SaslMechanism, SecretKey,
+    ClientCertificateSecret, CredentialsSecret, GroupProtocol, KafkaSpec, OWNED_CLIENT_KEYS, SaslMechanism, SecretKey,
     SecurityProtocol, SecuritySpec,
 };
 pub use processor::{CommitSpec, PodSpec, ProcessorSpec, ServiceAccountSpec};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_crds::spec::OWNED_CLIENT_KEYS;
+use assay_crds::spec::{GroupProtocol, OWNED_CLIENT_KEYS};
 use rdkafka::ClientConfig;
 
 use crate::secret::{Secret, SecretError};
@@ -45,6 +45,8 @@ pub struct Connection {
     pub password: Option<Secret>,
     /// Whom to trust, and what to show of oneself.
     pub tls: TlsMaterial,
+    /// How the members of a group agree.
+    pub group_protocol: GroupProtocol,
     /// librdkafka keys of the manifest.
     pub client_config: BTreeMap<String, String>,
 }
@@ -96,10 +98,15 @@ impl Connection {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("isolation.level", "read_committed")
-            .set("session.timeout.ms", "6000")
-            .set("heartbeat.interval.ms", "1000");
+            .set("isolation.level", "read_committed");
+        match self.group_protocol {
+            GroupProtocol::Classic => config
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", "6000")
+                .set("heartbeat.interval.ms", "1000"),
+            // Strategy and times are the brokers' there; librdkafka refuses them.
+            GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
+        };
         Ok(config)
     }
 
@@ -154,6 +161,18 @@ mod tests {
         let config = connection(&[("fetch.wait.max.ms", "50")]).group_member("g").unwrap();
         assert_eq!(config.get("fetch.wait.max.ms"), Some("50"));
         assert_eq!(config.get("fetch.queue.backoff.ms"), Some("5"));
+    }
+
+    #[test]
+    fn where_the_brokers_assign_strategy_and_times_are_left_to_them() {
+        let connection = Connection {
+            group_protocol: GroupProtocol::Consumer,
+            ..connection(&[])
+        };
+        let config = connection.group_member("g").unwrap();
+        assert_eq!(config.get("group.protocol"), Some("consumer"));
+        assert_eq!(config.get("partition.assignment.strategy"), None);
+        assert_eq!(config.get("session.timeout.ms"), None);
     }
 
     #[test]
