@@ -1,6 +1,7 @@
 //! The structural part of the API server's validation, on our own schema: types, required and unknown fields, enumerations, limits,
 //! patterns and the keys of list-maps. Not a general JSON-schema validator: it knows the keywords that a structural schema of ours uses.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use kube::core::cel::Validator;
@@ -224,11 +225,16 @@ fn check_size(schema: &Value, size: usize, limits: [&str; 2], path: &str, noun: 
     }
 }
 
-/// A field's path; an empty name is shown as two quotes, so that every path names its field.
+/// A field's path; a name that nobody would see is quoted, so that every path names its field.
 fn join(path: &str, name: &str) -> String {
-    let name = if name.is_empty() { "\"\"" } else { name };
+    let is_hidden = |character: char| character.is_whitespace() || character.is_control();
+    let name = if name.is_empty() || name.contains(is_hidden) {
+        Cow::Owned(format!("{name:?}"))
+    } else {
+        Cow::Borrowed(name)
+    };
     if path.is_empty() {
-        name.to_owned()
+        name.into_owned()
     } else {
         format!("{path}.{name}")
     }

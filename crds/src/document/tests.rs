@@ -69,6 +69,7 @@ fn a_wrong_shape_is_told_with_path_and_remedy(#[case] pointer: &str, #[case] val
 #[rstest]
 #[case(json!(7), "document: must be a block of named fields")]
 #[case(json!({"kind": "StrategyPipeline", "": 1}), "\"\": is not a known field")]
+#[case(json!({"kind": "StrategyPipeline", "\r": 1}), "\"\\r\": is not a known field")]
 fn a_finding_at_the_root_names_its_place(#[case] document: Value, #[case] part: &str) {
     let text = findings(&document);
     assert!(text.contains(part), "{part:?} is missing in:\n{text}");
