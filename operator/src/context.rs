@@ -9,6 +9,7 @@ use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store as Reflected;
 use kube::runtime::reflector::store::WriterDropped;
+use tokio::sync::Semaphore;
 
 use crate::children::KnownChildren;
 use crate::kafka::KafkaPool;
@@ -17,6 +18,10 @@ use crate::scaling::Sample;
 use crate::secrets::Secrets;
 use crate::store::StorePool;
 use crate::written::Written;
+
+/// Pipelines whose first objects are written at a time. Each takes seven writes; while hundreds arrive at once, the API server is to have
+/// room for those whose topics are not there yet.
+const STARTS_AT_A_TIME: usize = 4;
 
 /// What the command line decided.
 #[derive(Debug, Clone)]
@@ -53,6 +58,8 @@ pub struct Context {
     pub written: Written,
     /// What stands of each pipeline, as listed last.
     pub children: KnownChildren,
+    /// Turns of pipelines that start for the first time.
+    pub starts: Semaphore,
     /// Metrics and events.
     pub observer: Observer,
     /// Every pipeline, as the watches keep them: one store a watched namespace, or one for all.
@@ -95,6 +102,7 @@ impl Context {
             stores: StorePool::default(),
             written: Written::default(),
             children: KnownChildren::default(),
+            starts: Semaphore::new(STARTS_AT_A_TIME),
             observer,
             stores_of_pipelines: pipelines,
             memory: Mutex::default(),

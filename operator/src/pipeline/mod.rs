@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_crds::{StrategyPipeline, StrategyPipelineStatus};
+use futures::future::OptionFuture;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
 use kube::runtime::controller::Action;
@@ -108,6 +109,12 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
         finalize::hold(context, &pipeline).await?;
         crash_point!("finalizer.after");
     }
+    // Not worth its reads now.
+    if starts_first(&pipeline) && context.starts.available_permits() == 0 {
+        pass.end(Outcome::Waiting);
+        let uid = pipeline.uid().unwrap_or_default();
+        return Ok(Action::requeue(growing_pause(context, &uid, FIRST_HELD_PAUSE)));
+    }
     pass.phase("dereference");
     let mut found = dereference(context, pipeline).await?;
     pass.phase("validate");
@@ -129,6 +136,15 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     report(context, &found, &judgement, failure.as_deref(), under_way).await?;
     let progress = result?;
     Ok(finish(context, &found, &judgement, progress, pass))
+}
+
+/// Whether the topics are ready and nothing ever ran.
+fn starts_first(pipeline: &StrategyPipeline) -> bool {
+    pipeline.status.as_ref().is_some_and(|status| {
+        let mut conditions = status.conditions.iter();
+        let topics_ready = conditions.any(|condition| condition.type_ == "TopicsReady" && condition.status == "True");
+        topics_ready && status.revisions.is_empty()
+    })
 }
 
 /// An upgrade that is judged to be free to start still needs its turn among the passes that run now.
@@ -203,6 +219,8 @@ async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &m
         default_image: &context.settings.processor_image,
     })?;
     pass.phase("apply");
+    let turn = starts_first(&found.pipeline).then(|| context.starts.acquire());
+    let _turn = OptionFuture::from(turn).await;
     let promoted = apply(context, found, judgement, resources).await?;
     if let Some(revision) = &promoted {
         let message = format!(
@@ -273,9 +291,13 @@ async fn report(
     }
     let before = found.pipeline.status.clone().unwrap_or_default();
     let memory = context.recall(&found.key.uid);
+    if memory.figures_written.is_none() {
+        // An operator that has just started knows no rates: what its predecessor wrote stands until it does.
+        context.remember(&found.key.uid, |memory| memory.figures_written = Some(Instant::now()));
+    }
     let figures_are_due = memory
         .figures_written
-        .is_none_or(|when| when.elapsed() >= FIGURES_EVERY);
+        .is_some_and(|when| when.elapsed() >= FIGURES_EVERY);
     let is_due = if without_figures(&before) == without_figures(&status) {
         figures_are_due && before != status
     } else {

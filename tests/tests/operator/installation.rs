@@ -75,6 +75,8 @@ impl Installation {
         let mut command = self.command(&["run", "--processor-image=assay:test"])?;
         command
             .env("ASSAY_CLUSTER", "lab")
+            // As the chart has it.
+            .env("MALLOC_ARENA_MAX", "2")
             .arg(format!("--namespace={}", self.watched))
             .arg(format!("--own-namespace={}", self.own_namespace))
             .arg(format!("--identity={identity}"))
