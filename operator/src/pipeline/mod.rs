@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_crds::{StrategyPipeline, StrategyPipelineStatus};
-use futures::future::OptionFuture;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
 use kube::runtime::controller::Action;
@@ -109,12 +109,12 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
         finalize::hold(context, &pipeline).await?;
         crash_point!("finalizer.after");
     }
-    // Not worth its reads now.
-    if starts_first(&pipeline) && context.starts.available_permits() == 0 {
+    let turn = starts_first(&pipeline).then(|| context.starts.try_acquire());
+    let Ok(_turn) = turn.transpose() else {
         pass.end(Outcome::Waiting);
         let uid = pipeline.uid().unwrap_or_default();
         return Ok(Action::requeue(growing_pause(context, &uid, FIRST_HELD_PAUSE)));
-    }
+    };
     pass.phase("dereference");
     let mut found = dereference(context, pipeline).await?;
     pass.phase("validate");
@@ -138,12 +138,15 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     Ok(finish(context, &found, &judgement, progress, pass))
 }
 
-/// Whether the topics are ready and nothing ever ran.
+/// Whether the last pass made the topics, and nothing else was tried yet: one that failed since then needs no turn, and takes none.
 fn starts_first(pipeline: &StrategyPipeline) -> bool {
     pipeline.status.as_ref().is_some_and(|status| {
-        let mut conditions = status.conditions.iter();
-        let topics_ready = conditions.any(|condition| condition.type_ == "TopicsReady" && condition.status == "True");
-        topics_ready && status.revisions.is_empty()
+        let stands = |kind: &str, wanted: &dyn Fn(&Condition) -> bool| {
+            let mut conditions = status.conditions.iter();
+            conditions.any(|condition| condition.type_ == kind && wanted(condition))
+        };
+        stands("TopicsReady", &|topics| topics.status == "True")
+            && stands("Ready", &|ready| ready.reason == status::TOPICS_NOT_READY)
     })
 }
 
@@ -219,8 +222,6 @@ async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &m
         default_image: &context.settings.processor_image,
     })?;
     pass.phase("apply");
-    let turn = starts_first(&found.pipeline).then(|| context.starts.acquire());
-    let _turn = OptionFuture::from(turn).await;
     let promoted = apply(context, found, judgement, resources).await?;
     if let Some(revision) = &promoted {
         let message = format!(
