@@ -9,6 +9,9 @@ export RUST_TEST_THREADS ?= 4
 # How many faults a torture run injects, and the seed it draws them from (empty: a new one, printed).
 N ?= 100
 SEED ?=
+# How long each fuzz target runs, and which (empty: all).
+SECONDS ?= 25
+TARGET ?=
 # How many records a benchmark reads, how often, and which of its measurements it makes (empty: all).
 RECORDS ?= 3000000
 ROUNDS ?= 3
@@ -49,6 +52,10 @@ torture: build ## Random faults against the real system: make torture N=1000 SEE
 	ASSAY_BIN=$(CURDIR)/target/debug/assay ASSAY_TORTURE_FAULTS=$(N) ASSAY_TORTURE_SEED=$(SEED) \
 		cargo test --workspace --test torture -- --nocapture
 
+.PHONY: fuzz
+fuzz: ## Fuzz decoder, manifest, readers and snapshot codec: make fuzz TARGET=decoder SECONDS=3600
+	fuzz/run $(SECONDS) $(TARGET)
+
 .PHONY: bench
 bench: install ## Cost, growth, recovery, latency, beside Kafka Streams: make bench ONLY=latency RECORDS=3000000 ROUNDS=5
 	cargo build --release -p assay-processor -p assay-bench --bins
@@ -70,6 +77,7 @@ bench-operator: install ## What the operator costs: make bench-operator PIPELINE
 .PHONY: lint
 lint: ## Check formatting, lints and scripts
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	shellcheck -x $$(git grep -lE '^#!/usr/bin/env bash')
 
