@@ -40,13 +40,18 @@ fn check_edited(document: &Value) {
     match &checked {
         Ok(pipeline) => {
             check_pipeline(pipeline);
-            assert_eq!(
-                load_pipelines(&document.to_string()).as_deref(),
-                Ok(std::slice::from_ref(pipeline))
-            );
+            let text = document.to_string();
+            if text.chars().all(is_yaml) {
+                assert_eq!(load_pipelines(&text).as_deref(), Ok(std::slice::from_ref(pipeline)));
+            }
         }
         Err(problems) => check_problems(problems),
     }
+}
+
+/// Whether YAML may hold a character as it is; JSON may hold more of them (<https://yaml.org/spec/1.2.2/#51-character-set>).
+fn is_yaml(character: char) -> bool {
+    character == '\u{85}' || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
 }
 
 /// Every finding names a field and says something.
