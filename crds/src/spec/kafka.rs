@@ -53,7 +53,9 @@ pub struct KafkaSpec {
         {"rule": "self == oldSelf", "message": "groupPrefix is immutable: progress of the running revisions belongs to the old names; create another pipeline"},
     ]))]
     pub group_prefix: String,
-    /// How processors agree on who reads which partition.
+    /// How processors agree on who reads which partition: Classic, among themselves, with any Kafka; Consumer, by the brokers
+    /// (KIP-848), from Kafka 4.0 on. The partitions of a killed processor are free after 6 s with Classic, with Consumer
+    /// after the brokers' group.consumer.session.timeout.ms (45 s by default).
     #[serde(default)]
     pub group_protocol: GroupProtocol,
     /// Further librdkafka settings by their librdkafka names. Those that Assay owns are refused.
@@ -83,11 +85,10 @@ fn default_group_prefix() -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum GroupProtocol {
-    /// The members agree among themselves, with any Kafka. The partitions of a killed processor are free after 6 s.
+    /// The members agree among themselves.
     #[default]
     Classic,
-    /// The brokers assign (KIP-848), from Kafka 4.0 on. The partitions of a killed processor are free after the brokers'
-    /// `group.consumer.session.timeout.ms`, 45 s by default.
+    /// The brokers assign.
     Consumer,
 }
 
