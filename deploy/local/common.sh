@@ -57,8 +57,7 @@ as_postgres_owner() {
   fi
 }
 
-# When a process started, in clock ticks since boot: with it a pid means one process only. Fails for one that has ended,
-# also while nobody has asked for its exit status yet.
+# When a process started, in clock ticks since boot: with it a pid means one process only.
 start_time() {
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -66,7 +65,6 @@ start_time() {
   stat=${stat##*) }
   local fields
   read -ra fields <<< "$stat"
-  [ "${fields[0]}" != Z ] || return 1
   printf '%s\n' "${fields[19]}"
 }
 
