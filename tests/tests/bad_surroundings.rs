@@ -1,5 +1,6 @@
 //! A processor whose manifest, Kafka, Postgres or Redis is not as it must be: it says what to do, and nothing is lost.
 
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +26,17 @@ fn stores() -> Result<Endpoints> {
     Ok(stores)
 }
 
-/// The exit code and the last words of a processor that does not start.
-fn refusal(pipeline: &Pipeline<&Kafka>, stores: &Endpoints) -> Result<(i32, String)> {
+/// The exit code and the log of a processor that does not start.
+fn refused_start(pipeline: &Pipeline<&Kafka>, stores: &Endpoints) -> Result<(ExitStatus, String)> {
     let mut processor = pipeline.start(stores, &IMPATIENT)?;
     let status = processor.process().wait(LIMIT)?;
-    let log = format!("\n{}", processor.process().log()?);
+    Ok((status, processor.process().log()?))
+}
+
+/// The exit code and the last words of a processor that does not start.
+fn refusal(pipeline: &Pipeline<&Kafka>, stores: &Endpoints) -> Result<(i32, String)> {
+    let (status, log) = refused_start(pipeline, stores)?;
+    let log = format!("\n{log}");
     let (_, words) = log.rsplit_once("\nerror: ").context("no error was told")?;
     Ok((status.code().context("ended by a signal")?, words.trim().to_owned()))
 }
@@ -68,6 +75,22 @@ fn an_unreachable_kafka_is_named_with_its_address() -> Result<()> {
         10,
         &[&nobody, "check spec.kafka.bootstrapServers"],
     );
+    Ok(())
+}
+
+/// A path of the machine that built the program is nobody's business.
+#[test]
+fn what_the_kafka_client_logs_does_not_tell_where_it_was_built() -> Result<()> {
+    let pipeline = Pipeline::create(Kafka::shared()?, 1)?;
+    let nobody = format!("127.0.0.1:{}", Port::reserve()?.number());
+    pipeline.change_manifest(|manifest| manifest["spec"]["kafka"]["bootstrapServers"] = nobody.clone().into())?;
+    let (_, log) = refused_start(&pipeline, &stores()?)?;
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(
+        lines.iter().any(|line| line["target"] == "librdkafka"),
+        "the client said nothing: {log}"
+    );
+    assert!(!log.contains(".rs\""), "{log}");
     Ok(())
 }
 
