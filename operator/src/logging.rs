@@ -1,7 +1,11 @@
-//! Logs as JSON lines on standard error, at a level that may be changed while the operator runs.
+//! Logs as JSON lines on standard error, at a level that may be changed while the operator runs: one object a line, an event's
+//! fields flat, and in `span` what it happened in. The processor's lines look the same and obey the same variable (its module
+//! `telemetry::logs`).
 
 use std::io;
 
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -22,14 +26,15 @@ pub enum LogLevelError {
 pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
 
 impl LogLevel {
-    /// Starts the log at the level of `RUST_LOG`, else `info`.
-    #[must_use]
-    pub fn start() -> Self {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        let (filter, handle) = reload::Layer::new(filter);
-        let lines = tracing_subscriber::fmt::layer().json().with_writer(io::stderr);
-        tracing_subscriber::registry().with(filter).with(lines).init();
-        Self(handle)
+    /// Starts the log at the level of `ASSAY_LOG`, else `info`.
+    ///
+    /// # Errors
+    /// Where the variable's text is malformed.
+    pub fn start() -> Result<Self, LogLevelError> {
+        let directives = std::env::var("ASSAY_LOG").unwrap_or_else(|_| "info".to_owned());
+        let (level, subscriber) = log(&directives, io::stderr)?;
+        subscriber.init();
+        Ok(level)
     }
 
     /// Sets it.
@@ -41,9 +46,44 @@ impl LogLevel {
     }
 }
 
+fn log<W>(directives: &str, writer: W) -> Result<(LogLevel, impl Subscriber + Send + Sync + use<W>), LogLevelError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(directives)?);
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines.with_writer(writer));
+    Ok((LogLevel(handle), subscriber))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::sync::Arc;
+
+    use serde_json::Value;
+
     use super::*;
+
+    #[test]
+    fn a_line_is_one_object_of_flat_fields_and_the_span_around_it() {
+        let (mut log, writer) = io::pipe().unwrap();
+        {
+            let (_level, subscriber) = super::log("warn", Arc::new(writer)).unwrap();
+            let _started = subscriber.set_default();
+            let _work = tracing::warn_span!("reconcile", object = "one").entered();
+            tracing::info!("below the level");
+            tracing::warn!(pipeline = "p-1", "told");
+        }
+        let mut text = String::new();
+        log.read_to_string(&mut text).unwrap();
+        let line: Value = serde_json::from_str(&text).expect("one line, one object");
+        assert_eq!(
+            (&line["level"], &line["message"], &line["pipeline"]),
+            (&"WARN".into(), &"told".into(), &"p-1".into())
+        );
+        assert_eq!(line["span"]["object"], "one");
+    }
 
     #[test]
     fn a_level_is_changed_by_directives_and_a_malformed_one_is_refused_with_an_example() {

@@ -11,12 +11,13 @@ use clap::Parser as _;
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let cli = Cli::parse();
-    let level = LogLevel::start();
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
-    let result = execute(cli.command, level)
-        .await
-        .and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?));
+    let result = match LogLevel::start() {
+        Ok(level) => execute(cli.command, level).await,
+        Err(error) => Err(anyhow::anyhow!("ASSAY_LOG: {error}")),
+    };
+    let result = result.and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?));
     if let Err(error) = &result {
         // Without standard error there is nobody to tell.
         let _ = writeln!(std::io::stderr(), "error: {error:#}");

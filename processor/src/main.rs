@@ -16,11 +16,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logs::start(match cli.command {
+    let level = match cli.command {
         // It prints what there is to see itself.
         Command::Demo(_) => "error",
         _ => "info,sqlx=warn",
-    });
+    };
+    if let Err(error) = logs::start(level) {
+        return fail(&error, 2);
+    }
     if let Err(error) = memory::refuse_huge_pages() {
         tracing::warn!(%error, "huge pages stay allowed; memory will be larger");
     }
