@@ -6,6 +6,13 @@ use std::fmt;
 use super::gaps::{IdSequences, IdStep};
 use super::{FeedRecord, OwnedTrade};
 
+/// How many kinds of skipped messages are told apart, and how many characters of each are kept. A kind is the input's own word:
+/// of a strange input every message may have another, of any length.
+const SKIPPED_KINDS: usize = 30;
+const KIND_CHARACTERS: usize = 100;
+/// Counts what came after that many kinds.
+const OTHER_KINDS: &str = "other kinds";
+
 /// Counters over the records of one input.
 #[derive(Debug, Default)]
 pub struct Quality {
@@ -17,7 +24,7 @@ pub struct Quality {
     pub gaps: u64,
     /// Canonical lines that do not decode.
     pub undecodable: u64,
-    /// What was skipped, by kind.
+    /// What was skipped, by kind; the kinds beyond the first [`SKIPPED_KINDS`] as one, [`OTHER_KINDS`].
     pub skipped: BTreeMap<String, u64>,
     /// Holes in the ids of a symbol.
     pub id_gaps: u64,
@@ -49,11 +56,14 @@ impl Quality {
             FeedRecord::Tick { .. } => self.ticks += 1,
             FeedRecord::Gap { .. } => self.gaps += 1,
             FeedRecord::Undecodable(_) => self.undecodable += 1,
-            FeedRecord::Skipped(kind) => match self.skipped.get_mut(kind) {
-                Some(count) => *count += 1,
-                None => drop(self.skipped.insert(kind.clone(), 1)),
-            },
+            FeedRecord::Skipped(kind) => self.observe_skipped(printable(kind)),
         }
+    }
+
+    fn observe_skipped(&mut self, kind: String) {
+        let is_told_apart = self.skipped.len() < SKIPPED_KINDS || self.skipped.contains_key(&kind);
+        let kind = if is_told_apart { kind } else { OTHER_KINDS.to_owned() };
+        *self.skipped.entry(kind).or_default() += 1;
     }
 
     fn observe_trade(&mut self, trade: &OwnedTrade) {
@@ -110,6 +120,19 @@ impl fmt::Display for Quality {
     }
 }
 
+/// The beginning of a kind, without what a terminal would obey.
+fn printable(kind: &str) -> String {
+    let mut rest = kind.chars();
+    let beginning = rest.by_ref().take(KIND_CHARACTERS);
+    let mut text: String = beginning
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if rest.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::trade::tests_support::trade_at;
@@ -139,5 +162,28 @@ mod tests {
                 "skipped: 1 × depthUpdate",
             ]
         );
+    }
+
+    #[test]
+    fn of_countless_kinds_the_first_are_told_apart_and_the_rest_are_counted_as_one() {
+        let mut quality = Quality::new(false);
+        for number in 0..1000 {
+            quality.observe(&FeedRecord::Skipped(format!("kind {number}")));
+            quality.observe(&FeedRecord::Skipped("kind 0".into()));
+        }
+        assert_eq!(quality.skipped.len(), SKIPPED_KINDS + 1);
+        assert_eq!(quality.skipped["kind 0"], 1001);
+        assert_eq!(quality.skipped[OTHER_KINDS], 1000 - SKIPPED_KINDS as u64);
+    }
+
+    #[test]
+    fn a_kind_is_cut_and_shows_a_terminal_nothing_to_obey() {
+        let mut quality = Quality::new(false);
+        let longest = "é".repeat(KIND_CHARACTERS);
+        for kind in [longest.clone(), longest.clone() + "and more", "\u{1b}[2Jred".into()] {
+            quality.observe(&FeedRecord::Skipped(kind));
+        }
+        let kinds: Vec<_> = quality.skipped.into_keys().collect();
+        assert_eq!(kinds, [longest.clone(), longest + "…", "\u{fffd}[2Jred".into()]);
     }
 }
