@@ -84,7 +84,7 @@ impl Publisher {
         let due = book.sort(self.workers.changed().await);
         let views = due.iter().map(|publish| publish.views.len()).sum::<usize>();
         if !due.is_empty() {
-            match self.send(&due).await {
+            match self.send(&due, views).await {
                 Ok(behind) => self.note_behind(&book.worked(&due, &behind)),
                 Err(_) => book.failed(&due),
             }
@@ -112,19 +112,20 @@ impl Publisher {
         };
         let (first, last) = chunked(whole);
         for chunk in first {
-            if self.send(&[chunk]).await.is_err() {
+            if self.send(&[chunk], CHUNK).await.is_err() {
                 return false;
             }
             tokio::time::sleep(jittered(CHUNK_PAUSE)).await;
         }
-        let last = [last];
-        match self.send(&last).await {
+        let (views, last) = (last.views.len(), [last]);
+        match self.send(&last, views).await {
             Ok(behind) => book.worked(&last, &behind).is_empty(),
             Err(_) => false,
         }
     }
 
-    async fn send(&self, publishes: &[Publish]) -> Result<Vec<i32>, LatestError> {
+    /// Sends publishes that hold so many views together.
+    async fn send(&self, publishes: &[Publish], views: usize) -> Result<Vec<i32>, LatestError> {
         let started = Instant::now();
         crash_point!("publish.before");
         let answer = self.latest.publish(&self.revision, publishes).await;
@@ -133,9 +134,7 @@ impl Publisher {
         if answer.is_ok() {
             self.metrics.publish_seconds.observe(started.elapsed().as_secs_f64());
             self.metrics.publishes.inc();
-            self.metrics
-                .published_views
-                .inc_by(publishes.iter().map(|publish| publish.views.len() as u64).sum());
+            self.metrics.published_views.inc_by(views as u64);
         }
         answer
     }
