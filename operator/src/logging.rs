@@ -51,8 +51,13 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(directives)?);
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines.with_writer(writer));
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines.with_writer(writer));
     Ok((LogLevel(handle), subscriber))
 }
 

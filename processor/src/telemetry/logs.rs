@@ -27,7 +27,10 @@ fn subscriber<W>(directives: &str, writer: W) -> Result<impl Subscriber + Send +
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
+    let lines = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false);
     let filter = EnvFilter::try_new(directives)?;
     Ok(lines.with_writer(writer).with_env_filter(filter).finish())
 }
