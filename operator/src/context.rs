@@ -5,23 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use assay_crds::StrategyPipeline;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store as Reflected;
 use kube::runtime::reflector::store::WriterDropped;
-use tokio::sync::Semaphore;
 
-use crate::children::KnownChildren;
+use crate::children::Children;
 use crate::kafka::KafkaPool;
 use crate::observe::Observer;
 use crate::scaling::Sample;
 use crate::secrets::Secrets;
 use crate::store::StorePool;
 use crate::written::Written;
-
-/// Pipelines whose first objects are written at a time. Each takes seven writes; while hundreds arrive at once, the API server is to have
-/// room for those whose topics are not there yet.
-const STARTS_AT_A_TIME: usize = 4;
 
 /// What the command line decided.
 #[derive(Debug, Clone)]
@@ -56,10 +53,10 @@ pub struct Context {
     pub secrets: Secrets,
     /// What stands as it was written.
     pub written: Written,
-    /// What stands of each pipeline, as listed last.
-    pub children: KnownChildren,
-    /// Turns of pipelines that start for the first time.
-    pub starts: Semaphore,
+    /// Deployments that stand.
+    pub deployments: Children<Deployment>,
+    /// ConfigMaps of revisions that stand.
+    pub config_maps: Children<ConfigMap>,
     /// Metrics and events.
     pub observer: Observer,
     /// Every pipeline, as the watches keep them: one store a watched namespace, or one for all.
@@ -101,8 +98,8 @@ impl Context {
             settings,
             stores: StorePool::default(),
             written: Written::default(),
-            children: KnownChildren::default(),
-            starts: Semaphore::new(STARTS_AT_A_TIME),
+            deployments: Children::new(pipelines.len()),
+            config_maps: Children::new(pipelines.len()),
             observer,
             stores_of_pipelines: pipelines,
             memory: Mutex::default(),
@@ -119,6 +116,12 @@ impl Context {
             store.wait_until_ready().await?;
         }
         Ok(())
+    }
+
+    /// Waits until every watch has listed what stands of them.
+    pub async fn children_listed(&self) {
+        self.deployments.listed().await;
+        self.config_maps.listed().await;
     }
 
     /// Every pipeline that is watched, also those that cannot be read.

@@ -20,10 +20,26 @@ type Id = (String, String, String);
 
 #[derive(Default)]
 struct Standing {
-    /// The version that its watch showed last.
-    seen: Option<String>,
-    /// What was written last, and the version it got.
-    written: Option<(Hash, String)>,
+    /// The form that its watch showed last.
+    seen: Option<Form>,
+    /// What was written last, and the form it got.
+    written: Option<(Hash, Form)>,
+}
+
+/// What changes where somebody changes what we write, and stays where a controller only reports on the object. We write no annotations.
+#[derive(PartialEq, Eq)]
+struct Form(Hash);
+
+impl Form {
+    fn of(object: &impl Resource) -> Option<Self> {
+        let meta = object.meta();
+        // The API server counts changes of most kinds' spec; of the others the whole object's version has to do.
+        let version = match meta.generation {
+            Some(generation) if generation > 0 => generation.to_string(),
+            _ => meta.resource_version.clone()?,
+        };
+        hash(&(&meta.uid, version, &meta.labels, &meta.owner_references)).map(Self)
+    }
 }
 
 impl Written {
@@ -37,12 +53,12 @@ impl Written {
         self.with(|objects| {
             let Some(Standing {
                 seen,
-                written: Some((content, version)),
+                written: Some((content, form)),
             }) = objects.get(&id(object))
             else {
                 return false;
             };
-            seen.as_ref() == Some(version) && hash(object).as_ref() == Some(content)
+            seen.as_ref() == Some(form) && hash(object).as_ref() == Some(content)
         })
     }
 
@@ -52,7 +68,7 @@ impl Written {
         K: Resource + Serialize,
         K::DynamicType: Default,
     {
-        let written = hash(object).zip(result.resource_version());
+        let written = hash(object).zip(Form::of(result));
         self.with(|objects| objects.entry(id(result)).or_default().written = written);
     }
 
@@ -79,7 +95,7 @@ impl Written {
                 ours.for_each(|(_, standing)| standing.seen = None);
             }
             Event::InitApply(object) | Event::Apply(object) => {
-                objects.entry(id(object)).or_default().seen = object.resource_version();
+                objects.entry(id(object)).or_default().seen = Form::of(object);
             }
             Event::Delete(object) => drop(objects.remove(&id(object))),
             Event::InitDone => {}
@@ -114,6 +130,7 @@ fn hash(object: &impl Serialize) -> Option<Hash> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::apps::v1::Deployment;
     use k8s_openapi::api::core::v1::ConfigMap;
 
     use super::*;
@@ -167,6 +184,28 @@ mod tests {
         assert!(!written.stands(&wanted));
         written.observe(&Event::InitApply(config_map("a", "7")));
         assert!(written.stands(&wanted));
+    }
+
+    #[test]
+    fn a_report_of_a_controller_changes_nothing_and_a_changed_label_does() {
+        let mut wanted = Deployment::default();
+        wanted.metadata.name = Some("processors".into());
+        let standing = |generation, version: &str| {
+            let mut standing = wanted.clone();
+            standing.metadata.generation = Some(generation);
+            standing.metadata.resource_version = Some(version.into());
+            standing
+        };
+        let written = Written::default();
+        written.wrote(&wanted, &standing(1, "7"));
+        written.observe(&Event::Apply(standing(1, "8")));
+        assert!(written.stands(&wanted), "only its status has changed");
+        let mut labelled = standing(1, "9");
+        labelled.metadata.labels = Some([("team".to_owned(), "fx".to_owned())].into());
+        written.observe(&Event::Apply(labelled));
+        assert!(!written.stands(&wanted));
+        written.observe(&Event::Apply(standing(2, "10")));
+        assert!(!written.stands(&wanted), "its spec has changed");
     }
 
     #[test]

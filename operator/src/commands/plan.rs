@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use assay_crds::{StrategyPipeline, load_pipelines};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
@@ -17,6 +19,7 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt};
 
 use crate::context::{Context, Settings};
+use crate::names::PIPELINE_LABEL;
 use crate::observe::Observer;
 use crate::pipeline::dereference::{Found, dereference};
 use crate::pipeline::validate::{Judgement, validate};
@@ -125,9 +128,27 @@ impl Planner {
     }
 
     async fn plan(&self, pipeline: StrategyPipeline) -> anyhow::Result<String> {
-        let found = dereference(&self.context, Arc::new(pipeline)).await?;
+        self.read_children(&pipeline).await?;
+        let found = dereference(&self.context, Arc::new(pipeline)).await;
         let judgement = validate(&found, &self.context.settings);
         Ok(story(&found, &judgement))
+    }
+
+    /// What watches tell an operator.
+    async fn read_children(&self, pipeline: &StrategyPipeline) -> anyhow::Result<()> {
+        let (context, namespace) = (&*self.context, pipeline.namespace().unwrap_or_default());
+        let ours = ListParams::default().labels(&format!("{PIPELINE_LABEL}={}", pipeline.name_any()));
+        let refused =
+            || format!("what stands cannot be listed; allow list of deployments and configmaps in {namespace}");
+        let deployments = Api::<Deployment>::namespaced(context.client.clone(), &namespace);
+        for deployment in deployments.list(&ours).await.with_context(refused)? {
+            context.deployments.saw(&deployment);
+        }
+        let config_maps = Api::<ConfigMap>::namespaced(context.client.clone(), &namespace);
+        for config_map in config_maps.list(&ours).await.with_context(refused)? {
+            context.config_maps.saw(&config_map);
+        }
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{Store, reflector};
 use kube::runtime::{Predicate, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
 
 use crate::admin;
 use crate::args::RunArgs;
@@ -119,14 +120,20 @@ async fn control(client: Client, scope: Option<String>, writer: Writer<Guarded>,
             .combine(predicates::annotations),
         kube::runtime::PredicateConfig::default(),
     );
-    let deployments = observed::<Deployment>(&client, scope.as_deref(), &context).touched_objects();
-    // Nobody waits for these: what somebody changed in them is mended by the next pass.
+    let (told, watched) = (Arc::clone(&context), scope.clone());
+    let deployments = observed::<Deployment>(&client, scope.as_deref(), &context)
+        .inspect_ok(move |event| told.deployments.observe(&watched, event))
+        .touched_objects();
+    let (told, watched) = (Arc::clone(&context), scope.clone());
+    let config_maps = observed::<ConfigMap>(&client, scope.as_deref(), &context)
+        .inspect_ok(move |event| told.config_maps.observe(&watched, event));
+    // Nobody waits for these: what somebody changed in them is mended by the next pass. Metadata is enough to know that something moved.
     let others = join5(
-        observed::<ConfigMap>(&client, scope.as_deref(), &context).for_each(done),
-        observed::<Service>(&client, scope.as_deref(), &context).for_each(done),
-        observed::<ServiceAccount>(&client, scope.as_deref(), &context).for_each(done),
-        observed::<NetworkPolicy>(&client, scope.as_deref(), &context).for_each(done),
-        observed::<PodDisruptionBudget>(&client, scope.as_deref(), &context).for_each(done),
+        config_maps.for_each(done),
+        observed::<PartialObjectMeta<Service>>(&client, scope.as_deref(), &context).for_each(done),
+        observed::<PartialObjectMeta<ServiceAccount>>(&client, scope.as_deref(), &context).for_each(done),
+        observed::<PartialObjectMeta<NetworkPolicy>>(&client, scope.as_deref(), &context).for_each(done),
+        observed::<PartialObjectMeta<PodDisruptionBudget>>(&client, scope.as_deref(), &context).for_each(done),
     );
     let controller = Controller::for_stream(pipelines, store)
         .owns_stream(deployments)
@@ -159,25 +166,28 @@ fn forget_managers(guard: &mut Guarded) {
     }
 }
 
-/// A watch of what we own of a kind. Metadata is enough to know that something moved; the pass reads the rest.
+/// A watch of what we own of a kind.
 fn observed<K>(
     client: &Client,
     scope: Option<&str>,
     context: &Arc<Context>,
-) -> impl Stream<Item = watcher::Result<watcher::Event<PartialObjectMeta<K>>>> + Send + use<K>
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + use<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + DeserializeOwned
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let context = Arc::clone(context);
     let ours = watcher::Config::default()
         .labels(&format!("{MANAGED_BY_LABEL}=assay-operator"))
         .page_size(PAGE);
-    watcher(api::<PartialObjectMeta<K>>(client, scope), ours)
+    watcher(api::<K>(client, scope), ours)
         .default_backoff()
-        .inspect_ok(move |event| {
-            context.written.observe(event);
-            context.children.observe(event);
-        })
+        .inspect_ok(move |event| context.written.observe(event))
 }
 
 /// A watch mends itself; its errors are told where somebody waits for it.

@@ -17,7 +17,7 @@ use super::error::PassError;
 use super::validate::Judgement;
 use crate::context::Context;
 use crate::crash_points::crash_point;
-use crate::names::{self, FIELD_MANAGER, PipelineKey};
+use crate::names::{self, FIELD_MANAGER};
 use crate::topics;
 
 /// Creates and repairs topics.
@@ -59,25 +59,29 @@ pub(super) async fn apply(
         write(context, namespace, &account).await?;
     }
     for config_map in &config_maps {
-        write(context, namespace, config_map).await?;
+        if let Some(written) = write(context, namespace, config_map).await? {
+            context.config_maps.saw(&written);
+        }
     }
     crash_point!("config_maps.after");
     write(context, namespace, &pod_disruption_budget).await?;
     write(context, namespace, &network_policy).await?;
     write(context, namespace, &service).await?;
     for deployment in &deployments {
-        write(context, namespace, deployment).await?;
+        if let Some(written) = write(context, namespace, deployment).await? {
+            context.deployments.saw(&written);
+        }
     }
     crash_point!("deployments.after");
     let there = found
         .workloads
         .keys()
         .map(|revision| names::revision_name(&found.key.name, revision));
-    remove_left_over::<Deployment>(context, &found.key, there, &names_of(&deployments)).await?;
+    remove_left_over::<Deployment>(context, namespace, there, &names_of(&deployments)).await?;
     // While pods of the old form run, one that restarts still needs what it mounted.
     if found.workloads.values().all(|workload| workload.settled) {
         let there = found.config_maps.iter().cloned();
-        remove_left_over::<ConfigMap>(context, &found.key, there, &names_of(&config_maps)).await?;
+        remove_left_over::<ConfigMap>(context, namespace, there, &names_of(&config_maps)).await?;
     }
     crash_point!("left_over.after");
     delete_retired_groups(context, found, judgement).await;
@@ -110,17 +114,14 @@ fn names_of<K: ResourceExt>(objects: &[K]) -> BTreeSet<String> {
     objects.iter().map(ResourceExt::name_any).collect()
 }
 
-/// Server-side apply under our one field manager, where the object does not stand so already.
-async fn write<K>(context: &Context, namespace: &str, object: &K) -> Result<(), PassError>
+/// Server-side apply under our one field manager, where the object does not stand so already; gives what became of it.
+async fn write<K>(context: &Context, namespace: &str, object: &K) -> Result<Option<K>, PassError>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     K::DynamicType: Default,
 {
     if context.written.stands(object) {
-        return Ok(());
-    }
-    if let Some(pipeline) = object.labels().get(names::PIPELINE_LABEL) {
-        context.children.moves(namespace, pipeline);
+        return Ok(None);
     }
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     let name = object.name_any();
@@ -130,17 +131,13 @@ where
         .await
         .map_err(PassError::write(what))?;
     context.written.wrote(object, &result);
-    Ok(())
+    Ok(Some(result))
 }
 
 /// Deletes those of the objects that are there which no revision needs any more.
 async fn remove_left_over<K>(
     context: &Context,
-    PipelineKey {
-        namespace,
-        name: pipeline,
-        ..
-    }: &PipelineKey,
+    namespace: &str,
     there: impl Iterator<Item = String>,
     keep: &BTreeSet<String>,
 ) -> Result<(), PassError>
@@ -151,7 +148,6 @@ where
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     for name in there.filter(|name| !keep.contains(name)) {
         context.written.forget::<K>(namespace, &name);
-        context.children.moves(namespace, pipeline);
         delete_if_there(&api, &name).await?;
     }
     Ok(())
@@ -179,16 +175,16 @@ where
 pub(super) async fn stop_all(context: &Context, found: &Found) -> Result<(), PassError> {
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &found.key.namespace);
     for (revision, _) in found.workloads.iter().filter(|(_, workload)| workload.wanted > 0) {
-        context.children.moves(&found.key.namespace, &found.key.name);
         let name = names::revision_name(&found.key.name, revision);
         let patch = Patch::Merge(json!({"spec": {"replicas": 0}}));
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        api.patch(&name, &params, &patch)
-            .await
-            .map_err(PassError::write(format!("Deployment {name}")))?;
+        let stopped = api.patch(&name, &params, &patch).await;
+        context
+            .deployments
+            .saw(&stopped.map_err(PassError::write(format!("Deployment {name}")))?);
     }
     Ok(())
 }

@@ -6,17 +6,13 @@ use std::time::Instant;
 
 use assay_crds::spec::Management;
 use assay_crds::{RevisionInstance, StrategyPipeline, StrategyPipelineStatus};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
-use super::build::REVISION_KEY;
 use super::status::CATCHING_UP;
-use crate::children::{Children, Workload};
+use crate::children::Workload;
 use crate::context::Context;
 use crate::kafka::{Bounds, Connection, KafkaError, KafkaHandle, OffsetQuestion, TopicFound};
-use crate::names::{self, PipelineKey};
+use crate::names::PipelineKey;
 use crate::secrets::{PipelineSecrets, SecretError};
 use crate::store::{Store, StoreError, StoreView};
 use crate::topics::{Claim, wishes};
@@ -72,16 +68,8 @@ impl Found {
     }
 }
 
-/// The API server did not let us read our own objects.
-#[derive(Debug, thiserror::Error)]
-#[error("the API server refused: {0}; check the operator's role")]
-pub struct DereferenceError(#[from] kube::Error);
-
 /// Reads everything.
-///
-/// # Errors
-/// Only where the API server does not answer: without it no pass makes sense.
-pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<Found, DereferenceError> {
+pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> Found {
     let key = PipelineKey::of(&pipeline);
     let spec = &pipeline.spec;
     let secrets = context.secrets.of_pipeline(&key.namespace, spec).await;
@@ -98,14 +86,18 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         Ok(store) => store.view(&key.uid).await,
         Err(error) => Err(error.clone()),
     };
-    let children = read_children(context, &key).await?;
+    let workloads = context.deployments.of(&key.namespace, &key.name);
+    let config_maps = context.config_maps.of(&key.namespace, &key.name);
     let (claims, other_claims) = claims(context, &pipeline, &key);
     let moving = moving(context, &key);
     let unreadable = context.pipelines().iter().filter(|guard| guard.0.is_err()).count();
     let mut found = Found {
-        instances: instances(&children, &key),
-        config_maps: children.config_maps.clone(),
-        workloads: children.workloads.clone(),
+        config_maps: config_maps.keys().cloned().collect(),
+        instances: instances(config_maps, &key),
+        workloads: workloads
+            .into_values()
+            .map(|workload| (workload.revision.clone(), workload))
+            .collect(),
         key,
         secrets,
         kafka,
@@ -124,7 +116,7 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         pipeline,
     };
     read_for_start(&mut found).await;
-    Ok(found)
+    found
 }
 
 type KafkaReads = (
@@ -193,69 +185,14 @@ async fn read_history(found: &Found) -> Option<BTreeMap<i32, i64>> {
         .ok()
 }
 
-/// What stands of the pipeline in the cluster; listed only where something of it may have moved.
-async fn read_children(context: &Context, key: &PipelineKey) -> Result<Arc<Children>, kube::Error> {
-    let PipelineKey { namespace, name, .. } = key;
-    let moment = match context.children.get(namespace, name) {
-        Ok(children) => return Ok(children),
-        Err(moment) => moment,
-    };
-    let mut children = Children {
-        workloads: read_workloads(context, key).await?,
-        ..Children::default()
-    };
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
-    for config_map in api.list(&of_pipeline(key)).await? {
-        if config_map.labels().contains_key(names::REVISION_LABEL) {
-            children.config_maps.push(config_map.name_any());
-        }
-        let text = config_map.data.as_ref().and_then(|data| data.get(REVISION_KEY));
-        if let Some(instance) = text.and_then(|text| serde_json::from_str::<RevisionInstance>(text).ok()) {
-            children.instances.insert(instance.revision.clone(), instance);
-        }
-    }
-    let children = Arc::new(children);
-    context.children.keep(namespace, name, moment, Arc::clone(&children));
-    Ok(children)
-}
-
-async fn read_workloads(context: &Context, key: &PipelineKey) -> Result<BTreeMap<String, Workload>, kube::Error> {
-    let api: Api<Deployment> = Api::namespaced(context.client.clone(), &key.namespace);
-    let deployments = api.list(&of_pipeline(key)).await?;
-    let named = deployments.into_iter().filter_map(|deployment| {
-        let revision = deployment.labels().get(names::REVISION_LABEL)?.clone();
-        Some((revision, workload(&deployment)))
-    });
-    Ok(named.collect())
-}
-
 /// Instances of this pipeline: those of an earlier one of its name are of no use, because their rows are under another uid.
-fn instances(children: &Children, key: &PipelineKey) -> BTreeMap<String, RevisionInstance> {
-    let all = children.instances.iter();
-    let ours = all.filter(|(_, instance)| instance.pipeline == key.uid);
-    ours.map(|(revision, instance)| (revision.clone(), instance.clone()))
-        .collect()
-}
-
-fn workload(deployment: &Deployment) -> Workload {
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let Some(status) = &deployment.status else {
-        return Workload {
-            wanted,
-            ..Workload::default()
-        };
-    };
-    let seen = status.observed_generation >= deployment.metadata.generation;
-    Workload {
-        wanted,
-        replicas: status.replicas.unwrap_or(0),
-        ready: status.ready_replicas.unwrap_or(0),
-        settled: seen && status.updated_replicas.unwrap_or(0) == wanted && status.replicas.unwrap_or(0) == wanted,
-    }
-}
-
-fn of_pipeline(key: &PipelineKey) -> ListParams {
-    ListParams::default().labels(&format!("{}={}", names::PIPELINE_LABEL, key.name))
+fn instances(
+    config_maps: BTreeMap<String, Option<RevisionInstance>>,
+    key: &PipelineKey,
+) -> BTreeMap<String, RevisionInstance> {
+    let all = config_maps.into_values().flatten();
+    let ours = all.filter(|instance| instance.pipeline == key.uid);
+    ours.map(|instance| (instance.revision.clone(), instance)).collect()
 }
 
 /// Claims on topics of the same brokers: this pipeline's, and those of all others that are to stay.

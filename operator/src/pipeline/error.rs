@@ -1,16 +1,15 @@
 //! Why a pass failed, and what people are told of it.
 
 use super::build::BuildError;
-use super::dereference::DereferenceError;
 use crate::kafka::KafkaError;
 use crate::store::StoreError;
 
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
-    /// Our own objects could not be read.
-    #[error(transparent)]
-    Dereference(#[from] DereferenceError),
+    /// What stands in the cluster is not known.
+    #[error("no list of Deployments and ConfigMaps came in {0} s; check the operator's role and the API server")]
+    Unlisted(u64),
     /// The API server refused a write.
     #[error("the API server refused {what}: {source}; check the operator's role and the admission policies")]
     Write {
@@ -56,7 +55,7 @@ impl PassError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Dereference(_) => "ReadRefused",
+            Self::Unlisted(_) => "ReadRefused",
             Self::Write { .. } => "WriteRefused",
             Self::Kafka(_) => "KafkaFailed",
             Self::Store(_) => "StoreFailed",

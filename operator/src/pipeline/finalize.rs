@@ -131,7 +131,7 @@ async fn stop_processors(context: &Context, key: &PipelineKey) -> Result<(), Pas
 
 /// Deletes what is to go outside the cluster.
 async fn clean_up(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<Left, PassError> {
-    let found = dereference(context, pipeline).await?;
+    let found = dereference(context, pipeline).await;
     let kafka = match &found.kafka {
         Ok(kafka) => kafka,
         Err(error) => return Ok(Left::from([("kafka".to_owned(), error.to_string())])),

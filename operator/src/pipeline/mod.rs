@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_crds::{StrategyPipeline, StrategyPipelineStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
 use kube::runtime::controller::Action;
@@ -33,6 +32,8 @@ use crate::scaling::{self, Rates, Sample};
 
 /// How long one pass may take.
 const PASS_LIMIT: Duration = Duration::from_mins(1);
+/// How long a pass waits for the first lists of what stands in the cluster.
+const LIST_LIMIT: Duration = Duration::from_secs(20);
 /// When one that waits for something is looked at again.
 const SOON: Duration = Duration::from_secs(2);
 const FIRST_HELD_PAUSE: Duration = Duration::from_millis(300);
@@ -98,6 +99,8 @@ pub fn back_off(guard: &Arc<DeserializeGuard<StrategyPipeline>>, error: &PassErr
 }
 
 async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
+    let listed = tokio::time::timeout(LIST_LIMIT, context.children_listed()).await;
+    listed.map_err(|_| PassError::Unlisted(LIST_LIMIT.as_secs()))?;
     if pipeline.metadata.deletion_timestamp.is_some() {
         return delete(context, pipeline, pass).await;
     }
@@ -109,14 +112,8 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
         finalize::hold(context, &pipeline).await?;
         crash_point!("finalizer.after");
     }
-    let turn = starts_first(&pipeline).then(|| context.starts.try_acquire());
-    let Ok(_turn) = turn.transpose() else {
-        pass.end(Outcome::Waiting);
-        let uid = pipeline.uid().unwrap_or_default();
-        return Ok(Action::requeue(growing_pause(context, &uid, FIRST_HELD_PAUSE)));
-    };
     pass.phase("dereference");
-    let mut found = dereference(context, pipeline).await?;
+    let mut found = dereference(context, pipeline).await;
     pass.phase("validate");
     let mut judgement = validate(&found, &context.settings);
     take_turn(context, &found, &mut judgement);
@@ -136,18 +133,6 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     report(context, &found, &judgement, failure.as_deref(), under_way).await?;
     let progress = result?;
     Ok(finish(context, &found, &judgement, progress, pass))
-}
-
-/// Whether the last pass made the topics, and nothing else was tried yet: one that failed since then needs no turn, and takes none.
-fn starts_first(pipeline: &StrategyPipeline) -> bool {
-    pipeline.status.as_ref().is_some_and(|status| {
-        let stands = |kind: &str, wanted: &dyn Fn(&Condition) -> bool| {
-            let mut conditions = status.conditions.iter();
-            conditions.any(|condition| condition.type_ == kind && wanted(condition))
-        };
-        stands("TopicsReady", &|topics| topics.status == "True")
-            && stands("Ready", &|ready| ready.reason == status::TOPICS_NOT_READY)
-    })
 }
 
 /// An upgrade that is judged to be free to start still needs its turn among the passes that run now.

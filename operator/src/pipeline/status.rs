@@ -18,8 +18,6 @@ const WORST_PARTITIONS: usize = 10;
 
 /// Reason of `RolloutComplete` while a revision replays the log.
 pub const CATCHING_UP: &str = "CatchingUp";
-/// Reason while a topic is not as it must be, or was only just made so.
-pub const TOPICS_NOT_READY: &str = "TopicsNotReady";
 
 /// A condition before its transition time is known.
 struct Verdict {
@@ -397,7 +395,7 @@ pub fn hold_reason(hold: &Hold) -> &'static str {
     match hold {
         Hold::Settings(_) => "SettingsInvalid",
         Hold::Secret(_) => "SecretUnusable",
-        Hold::Topic { .. } => TOPICS_NOT_READY,
+        Hold::Topic { .. } => "TopicsNotReady",
         Hold::Store(_) => "StoreUnavailable",
         Hold::UpgradePending(_) => "UpgradePending",
         Hold::Offsets(_) => "OffsetsUnknown",
