@@ -17,15 +17,19 @@ const FORMAT: u16 = 1;
 /// Magic, format, length of the uncompressed state.
 const HEADER: usize = MAGIC.len() + size_of::<u16>() + size_of::<u64>();
 const CHECKSUM: usize = size_of::<u128>();
-/// States are a few MiB; this only bounds what a forged header can claim.
-const LARGEST_STATE: u64 = 1 << 32;
+/// States are a few MiB, and this is the state of thousands of symbols with full windows in one partition.
+const LARGEST_STATE: u64 = 1 << 30;
+/// Logarithm of the window that a state is packed with: what unpacking holds beside the state itself. A frame that asks for more
+/// is none of ours; zstd would give it up to 128 MiB.
+const WINDOW_LOG: u32 = 19;
 /// zstd's fastest regular level: snapshots are taken often and read seldom.
 const LEVEL: i32 = 1;
 
 /// Encodes a state.
 pub(crate) fn encode(document: &impl Serialize) -> Result<Vec<u8>, SnapshotError> {
     let state = postcard::to_stdvec(document).map_err(|error| refused("the state cannot be encoded", &error))?;
-    let packed = zstd::bulk::compress(&state, LEVEL).map_err(|error| refused("the state cannot be packed", &error))?;
+    ensure_restorable(state.len() as u64)?;
+    let packed = pack(&state).map_err(|error| refused("the state cannot be packed", &error))?;
     let mut bytes = Vec::with_capacity(HEADER + packed.len() + CHECKSUM);
     bytes.extend(MAGIC);
     bytes.extend(FORMAT.to_le_bytes());
@@ -33,6 +37,21 @@ pub(crate) fn encode(document: &impl Serialize) -> Result<Vec<u8>, SnapshotError
     bytes.extend(packed);
     bytes.extend(xxh3_128(&bytes).to_le_bytes());
     Ok(bytes)
+}
+
+fn pack(state: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
+    packer.window_log(WINDOW_LOG)?;
+    packer.compress(state)
+}
+
+fn ensure_restorable(length: u64) -> Result<(), SnapshotError> {
+    if length > LARGEST_STATE {
+        return Err(SnapshotError(format!(
+            "a state of {length} bytes is more than the {LARGEST_STATE} that are restored"
+        )));
+    }
+    Ok(())
 }
 
 /// Decodes what [`encode`] made.
@@ -79,12 +98,11 @@ fn open(bytes: &[u8]) -> Result<(u64, &[u8]), SnapshotError> {
 
 /// Unpacks at most `length` bytes, growing as they come.
 fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, SnapshotError> {
-    if length > LARGEST_STATE {
-        return Err(SnapshotError(format!("it claims {length} bytes of state")));
-    }
+    ensure_restorable(length)?;
     let mut state = Vec::new();
     let failed = |error: std::io::Error| refused("the state cannot be unpacked", &error);
-    let decoder = zstd::stream::read::Decoder::new(packed).map_err(failed)?;
+    let mut decoder = zstd::stream::read::Decoder::new(packed).map_err(failed)?;
+    decoder.window_log_max(WINDOW_LOG).map_err(failed)?;
     decoder.take(length + 1).read_to_end(&mut state).map_err(failed)?;
     if state.len() as u64 == length {
         Ok(state)
@@ -99,7 +117,10 @@ fn refused(what: &str, error: &dyn std::error::Error) -> SnapshotError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use proptest::prelude::*;
+    use xxhash_rust::xxh3::xxh3_64;
 
     use super::*;
 
@@ -117,8 +138,30 @@ mod tests {
 
     #[test]
     fn a_forged_length_is_refused_before_it_is_believed() {
-        let error = decode::<Vec<u8>>(&sealed(header(u64::MAX))).expect_err("forged");
-        assert!(error.to_string().contains("claims"), "{error}");
+        for length in [LARGEST_STATE + 1, u64::MAX] {
+            let error = decode::<Vec<u8>>(&sealed(header(length))).expect_err("forged");
+            assert!(error.to_string().contains("more than"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_wants_a_larger_window_than_ours_is_refused() {
+        let state = postcard::to_stdvec(&vec![7_u8; 10]).expect("encodes");
+        for (window_log, accepted) in [(WINDOW_LOG, true), (WINDOW_LOG + 1, false), (27, false)] {
+            let mut packer = zstd::stream::write::Encoder::new(header(state.len() as u64), LEVEL).expect("starts");
+            packer.window_log(window_log).expect("a window");
+            packer.write_all(&state).expect("packs");
+            let decoded = decode::<Vec<u8>>(&sealed(packer.finish().expect("ends")));
+            assert_eq!(decoded.is_ok(), accepted, "{window_log}: {decoded:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_many_windows_that_does_not_pack_is_restored() {
+        let state: Vec<u64> = (0..500_000_u64).map(|n| xxh3_64(&n.to_le_bytes())).collect();
+        let bytes = encode(&state).expect("encodes");
+        assert!(bytes.len() > 4 << WINDOW_LOG, "{} bytes", bytes.len());
+        assert_eq!(decode::<Vec<u64>>(&bytes).expect("decodes"), state);
     }
 
     #[test]
