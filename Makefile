@@ -79,6 +79,7 @@ lint: ## Check formatting, lints and scripts
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --lib --bins -- -D warnings
 	shellcheck -x $$(git grep -lE '^#!/usr/bin/env bash')
 
 .PHONY: deny
