@@ -74,6 +74,12 @@ bench-operator: install ## What the operator costs: make bench-operator PIPELINE
 		--pipelines $(PIPELINES) --credentials $(CREDENTIALS) --topics $(TOPICS) --partitions $(PARTITIONS) \
 		--rounds $(ROUNDS) --starts $(STARTS)
 
+.PHONY: bench-cluster
+bench-cluster: install ## What a cluster sees: image sizes, memory of pods, apply to first forecast: make bench-cluster ROUNDS=5
+	cargo build --release -p assay-processor -p assay-operator --bins
+	cargo build --workspace --example bench-cluster
+	ASSAY_BIN=$(CURDIR)/target/release/assay target/debug/examples/bench-cluster --rounds $(ROUNDS)
+
 .PHONY: lint
 lint: ## Check formatting, lints and scripts
 	cargo fmt --all --check
