@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
+use crate::once::Once;
 use crate::ports::Port;
 use crate::process::Process;
 use crate::scratch::{Scratch, unique};
@@ -97,11 +98,8 @@ impl Kafka {
     /// # Errors
     /// It could not be started.
     pub fn shared() -> Result<&'static Self> {
-        static SHARED: OnceLock<Result<Kafka, String>> = OnceLock::new();
-        SHARED
-            .get_or_init(|| Self::start().map_err(|error| format!("{error:#}")))
-            .as_ref()
-            .map_err(|error| anyhow!("{error}"))
+        static SHARED: Once<Kafka> = Once::new();
+        SHARED.get(Self::start)
     }
 
     /// `bootstrap.servers`.

@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::once::Once;
 
 /// A cluster that ends with this value. It also ends with the test process, whatever happens to that: it lives until
 /// its standard input closes.
@@ -48,11 +49,8 @@ impl Kubernetes {
     /// # Errors
     /// As [`Kubernetes::start`].
     pub fn shared() -> Result<&'static Self> {
-        static SHARED: OnceLock<Result<Kubernetes>> = OnceLock::new();
-        SHARED
-            .get_or_init(Self::start)
-            .as_ref()
-            .map_err(|error| anyhow::anyhow!("{error:#}"))
+        static SHARED: Once<Kubernetes> = Once::new();
+        SHARED.get(Self::start)
     }
 
     /// The kubeconfig of an administrator.

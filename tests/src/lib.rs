@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod kubernetes;
 pub mod measure;
 pub mod model;
+pub mod once;
 pub mod pipeline;
 pub mod ports;
 pub mod postgres;

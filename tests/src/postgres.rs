@@ -4,13 +4,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::User;
 
+use crate::once::Once;
 use crate::ports::Port;
 use crate::process::Process;
 use crate::scratch::{Scratch, unique};
@@ -85,11 +86,8 @@ impl Postgres {
     /// # Errors
     /// It could not be started.
     pub fn shared() -> Result<&'static Self> {
-        static SHARED: OnceLock<Result<Postgres, String>> = OnceLock::new();
-        SHARED
-            .get_or_init(|| Self::start().map_err(|error| format!("{error:#}")))
-            .as_ref()
-            .map_err(|error| anyhow!("{error}"))
+        static SHARED: Once<Postgres> = Once::new();
+        SHARED.get(Self::start)
     }
 
     /// The server's port on 127.0.0.1.

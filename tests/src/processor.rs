@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::http;
+use crate::once::Once;
 use crate::ports::Port;
 use crate::process::Process;
 
@@ -16,9 +16,8 @@ use crate::process::Process;
 /// # Errors
 /// It does not build.
 pub fn binary() -> Result<&'static Path> {
-    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let found = BINARY.get_or_init(|| locate().map_err(|error| format!("{error:#}")));
-    found.as_deref().map_err(|error| anyhow!("{error}"))
+    static BINARY: Once<PathBuf> = Once::new();
+    BINARY.get(locate).map(PathBuf::as_path)
 }
 
 /// `make build` says the same words; so nothing is built twice, and no test runs an old binary.

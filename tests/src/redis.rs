@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
+use crate::once::Once;
 use crate::ports::Port;
 use crate::process::Process;
 use crate::scratch::Scratch;
@@ -59,11 +60,8 @@ impl Redis {
     /// # Errors
     /// It could not be started.
     pub fn shared() -> Result<&'static Self> {
-        static SHARED: OnceLock<Result<Redis, String>> = OnceLock::new();
-        SHARED
-            .get_or_init(|| Self::start().map_err(|error| format!("{error:#}")))
-            .as_ref()
-            .map_err(|error| anyhow!("{error}"))
+        static SHARED: Once<Redis> = Once::new();
+        SHARED.get(Self::start)
     }
 
     /// The server's port on 127.0.0.1.

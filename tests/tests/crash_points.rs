@@ -3,11 +3,12 @@
 //! All scenarios read one finished log with stores and a consumer group of their own, so that the results of one
 //! undisturbed run are the oracle of them all. Afterwards rows and projection must be byte-equal to it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use assay_processor::crash_points::CRASH_POINTS;
+use assay_tests::once::Once;
 use assay_tests::pipeline::{Endpoints, Options, Pipeline, dump, ensure_equal};
 use assay_tests::processor::Processor;
 use assay_tests::proxy::{Loss, Protocol, Proxy};
@@ -26,10 +27,8 @@ struct Reference {
 }
 
 fn reference() -> Result<&'static Reference> {
-    static REFERENCE: OnceLock<Result<Reference, String>> = OnceLock::new();
-    let made = REFERENCE.get_or_init(|| make_reference().map_err(|error| format!("{error:#}")));
-    made.as_ref()
-        .map_err(|error| anyhow!("the undisturbed run failed: {error}"))
+    static REFERENCE: Once<Reference> = Once::new();
+    REFERENCE.get(make_reference).context("the undisturbed run failed")
 }
 
 fn make_reference() -> Result<Reference> {

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use assay_tests::kubernetes::Kubernetes;
+use assay_tests::once::Once;
 use assay_tests::ports::Port;
 use assay_tests::processor::binary;
 use assay_tests::scratch::{Scratch, unique};
@@ -161,14 +161,13 @@ const OWN: &str = "own-namespace";
 const WATCHED: &str = "watched-namespace";
 
 fn rendered_rights(kubernetes: &Kubernetes, rights: Rights) -> Result<&'static str> {
-    static NAMESPACED: OnceLock<Result<String, String>> = OnceLock::new();
-    static CLUSTER_WIDE: OnceLock<Result<String, String>> = OnceLock::new();
+    static NAMESPACED: Once<String> = Once::new();
+    static CLUSTER_WIDE: Once<String> = Once::new();
     let cache = match rights {
         Rights::Namespace => &NAMESPACED,
         Rights::Cluster => &CLUSTER_WIDE,
     };
-    let rendered = cache.get_or_init(|| render_rights(kubernetes, rights).map_err(|error| format!("{error:#}")));
-    rendered.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+    cache.get(|| render_rights(kubernetes, rights)).map(String::as_str)
 }
 
 /// The chart's account and roles, nothing else of it.

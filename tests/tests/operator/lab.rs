@@ -2,13 +2,13 @@
 //! Pending, and what a processor would write is written by the tests, or by processors that they start by hand.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use assay_crds::{RevisionInstance, StrategyPipeline};
 use assay_processor::stores::{PostgresOptions, PostgresStore, Registration, ResultStore, StartOffsets};
 use assay_tests::kubernetes::Kubernetes;
+use assay_tests::once::Once;
 use assay_tests::scratch::unique;
 use assay_tests::{Database, Kafka, Postgres};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -362,22 +362,17 @@ async fn client(kubernetes: &Kubernetes) -> Result<Client> {
 }
 
 fn install_crd(kubernetes: &Kubernetes) -> Result<()> {
-    static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+    static INSTALLED: Once<()> = Once::new();
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../charts/assay/files/crds/strategypipelines.yaml"
     );
     let install = || {
-        let applied = kubernetes.kubectl(&["apply", "--server-side", "-f", path]);
-        let served = applied.and_then(|_| {
-            assay_tests::wait::until_ok(LIMIT, "the new resource", || {
-                kubernetes.kubectl(&["get", "strategypipelines", "--all-namespaces"])
-            })
-        });
-        served.map(drop).map_err(|error| format!("{error:#}"))
+        kubernetes.kubectl(&["apply", "--server-side", "-f", path])?;
+        assay_tests::wait::until_ok(LIMIT, "the new resource", || {
+            kubernetes.kubectl(&["get", "strategypipelines", "--all-namespaces"])
+        })
+        .map(drop)
     };
-    INSTALLED
-        .get_or_init(install)
-        .clone()
-        .map_err(|error| anyhow::anyhow!(error))
+    INSTALLED.get(install).copied()
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::process::Output;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
+use assay_tests::once::Once;
 use assay_tests::pipeline::Pipeline;
 use assay_tests::processor::{Processor, binary};
 use assay_tests::scratch::Scratch;
@@ -31,17 +31,9 @@ pub struct Certificates {
     pub forged: Pair,
 }
 
-type Shared<T> = OnceLock<Result<T, String>>;
-
-fn shared<T>(cell: &'static Shared<T>, make: impl FnOnce() -> Result<T>) -> Result<&'static T> {
-    cell.get_or_init(|| make().map_err(|error| format!("{error:#}")))
-        .as_ref()
-        .map_err(|error| anyhow!("{error}"))
-}
-
 pub fn certificates() -> Result<&'static Certificates> {
-    static CERTIFICATES: Shared<Certificates> = OnceLock::new();
-    shared(&CERTIFICATES, || {
+    static CERTIFICATES: Once<Certificates> = Once::new();
+    CERTIFICATES.get(|| {
         let (authority, other) = (Authority::new("authority")?, Authority::new("other authority")?);
         Ok(Certificates {
             server: authority.sign("server", &[HOST], Validity::Long)?,
@@ -55,23 +47,21 @@ pub fn certificates() -> Result<&'static Certificates> {
 }
 
 pub fn kafka() -> Result<&'static SecuredKafka> {
-    static KAFKA: Shared<SecuredKafka> = OnceLock::new();
+    static KAFKA: Once<SecuredKafka> = Once::new();
     let known = certificates()?;
-    shared(&KAFKA, || {
-        SecuredKafka::start(&known.authority, &known.server, &known.expired)
-    })
+    KAFKA.get(|| SecuredKafka::start(&known.authority, &known.server, &known.expired))
 }
 
 pub fn postgres() -> Result<&'static SecuredPostgres> {
-    static POSTGRES: Shared<SecuredPostgres> = OnceLock::new();
+    static POSTGRES: Once<SecuredPostgres> = Once::new();
     let known = certificates()?;
-    shared(&POSTGRES, || SecuredPostgres::start(&known.authority, &known.server))
+    POSTGRES.get(|| SecuredPostgres::start(&known.authority, &known.server))
 }
 
 pub fn redis() -> Result<&'static SecuredRedis> {
-    static REDIS: Shared<SecuredRedis> = OnceLock::new();
+    static REDIS: Once<SecuredRedis> = Once::new();
     let known = certificates()?;
-    shared(&REDIS, || SecuredRedis::start(&known.authority, &known.server))
+    REDIS.get(|| SecuredRedis::start(&known.authority, &known.server))
 }
 
 /// What a program is told to get in: the manifest's part and the environment's. A test spoils one piece of it.
