@@ -5,93 +5,35 @@
 // Helpers of tests are tests: clippy only knows functions marked as such.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
 
-use assay_engine::settings::{StrategySettings, VwapReversionSettings};
-use assay_engine::{Effects, PartitionState, Position, Record, Settings, Side, Trade};
-use assay_processor::report::{Recorder, WholeInput, render};
+use assay_processor::args::{Cli, Command};
+use assay_processor::commands::backtest::backtest;
+use clap::Parser as _;
 
-const SECOND_US: i64 = 1_000_000;
-const START_US: i64 = 1_723_161_600 * SECOND_US;
-/// Two hours: enough outcomes for every chart.
-const SECONDS: i64 = 7_200;
 /// A phone and a desk, pixels.
 const WIDTHS: [u32; 2] = [400, 1_280];
 /// Exit status by which `timeout` tells that there is no such command.
 const COMMAND_NOT_FOUND: i32 = 127;
 
-fn settings() -> Arc<Settings> {
-    let reversion = StrategySettings::VwapReversion(VwapReversionSettings {
-        entry_z: 1.0,
-        exit_z: 0.5,
-        max_z: 3.0,
-        min_trades: 20,
-        min_deviation_ticks: 2.0,
-    });
-    Arc::new(Settings {
-        revision: "browser".to_owned(),
-        lateness_us: 2 * SECOND_US,
-        dedupe_window_us: 600 * SECOND_US,
-        vwap_window_s: 120,
-        profile_window_s: 120,
-        range_bar_s: 20,
-        range_bars: 6,
-        strategies: BTreeMap::from([("vwap-reversion".to_owned(), reversion)]),
-        horizon_us: 30 * SECOND_US,
-        volatility_multiple: 0.5,
-        stale_after_us: 10 * SECOND_US,
-        prior_strength: 30.0,
-        decay_outcomes: 400.0,
-        learning_rate: 0.1,
-        symbols: BTreeMap::new(),
-    })
-}
-
-/// A trade a second at a price that swings around 61,000.
-fn trade(second: i64) -> Trade<'static> {
-    let swing = [0, 3, 5, 6, 5, 3, 0, -3, -5, -6, -5, -3];
-    let step = usize::try_from(second / 9 % 12).unwrap();
-    Trade {
-        venue: "test",
-        symbol: "BTCUSDT",
-        trade_id: second.unsigned_abs() + 1,
-        price: (61_000 + 10 * swing[step] + second % 4) * 100_000_000,
-        quantity: 100_000_000 + second % 7 * 10_000_000,
-        side: if second % 3 == 0 { Side::Sell } else { Side::Buy },
-        event_time_us: START_US + second * SECOND_US,
-        received_time_us: START_US + second * SECOND_US,
-    }
-}
-
-fn page() -> String {
-    let mut state = PartitionState::new(settings());
-    let mut recorder = Recorder::new(settings());
-    for second in 0..SECONDS {
-        let (trade, mut effects) = (trade(second), Effects::default());
-        state.step(
-            &Record::Trade(trade),
-            Position {
-                offset: second,
-                record_time_us: None,
-            },
-            &mut effects,
-        );
-        recorder.trade(&trade);
-        recorder.views(&state.take_changed());
-        recorder.rows(&effects.forecasts, &effects.outcomes);
-    }
-    let records = BTreeMap::from([("accepted", state.counters().accepted)]);
-    let whole = BTreeMap::from([(
-        "BTCUSDT".to_owned(),
-        WholeInput {
-            trades: 7_200,
-            ..WholeInput::default()
-        },
-    )]);
-    render(&recorder.report("two hours of a swinging price", &records, &whole))
+/// The page that `assay backtest` writes about an hour of recorded trades.
+async fn write_page(folder: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let path = |relative: &str| root.join(relative).display().to_string();
+    let words = [
+        "assay",
+        "backtest",
+        "--pipeline",
+        &path("deploy/samples/demo.yaml"),
+        "--trades",
+        &path("tests/fixtures/trades/coinbase_btcusd_20230905_original.csv"),
+        "--out",
+        &folder.display().to_string(),
+    ];
+    let Command::Backtest(args) = Cli::try_parse_from(words).unwrap().command else {
+        unreachable!("the words say backtest")
+    };
+    backtest(&args).await.unwrap();
 }
 
 /// Loads the page in a frame of each width and writes down what the browser made of it. A vertical scrollbar narrows
@@ -124,7 +66,7 @@ window.onload = () => document.body.dataset.probe = [...document.querySelectorAl
 
 /// The document as Chromium leaves it, and what it complained about.
 fn load(folder: &Path, file: &str) -> (String, String) {
-    let output = Command::new("timeout")
+    let output = std::process::Command::new("timeout")
         .args(["60", "chromium", "--headless=new", "--no-sandbox", "--disable-gpu"])
         .args(["--disable-background-networking", "--allow-file-access-from-files"])
         .args(["--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom"])
@@ -140,10 +82,10 @@ fn load(folder: &Path, file: &str) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), of_page.join("\n"))
 }
 
-#[test]
-fn the_page_loads_without_an_error_and_fits_phones_and_desks() {
+#[tokio::test]
+async fn the_page_loads_without_an_error_and_fits_phones_and_desks() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("report.html"), page()).unwrap();
+    write_page(folder.path()).await;
     std::fs::write(folder.path().join("probe.html"), probe()).unwrap();
     let (document, complaints) = load(folder.path(), "probe.html");
     assert_eq!(complaints, "");

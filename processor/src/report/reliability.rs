@@ -84,7 +84,7 @@ fn axes(drawing: &mut Drawing, x: &Scale, y: &Scale) {
         "probability given, %; bars: number of forecasts",
     );
     drawing.raw(&format!(
-        r#"<text class="axis" transform="translate(10 {:.0}) rotate(-90)" text-anchor="middle">came true, %</text>"#,
+        r#"<text class="axis" transform="translate(12 {:.0}) rotate(-90)" text-anchor="middle">came true, %</text>"#,
         f64::midpoint(TOP, BOTTOM)
     ));
 }
