@@ -169,7 +169,9 @@ impl<K: Child> Children<K> {
     fn end_list(&self, scope: &Scope) {
         self.with(|known| {
             let gone = known.listing.remove(scope).unwrap_or_default();
-            gone.iter().for_each(|path| known.remove(path, u64::MAX));
+            for path in &gone {
+                known.remove(path, u64::MAX);
+            }
         });
         self.listed.send_modify(|listed| {
             listed.insert(scope.clone());

@@ -14,7 +14,7 @@ async fn main() {
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
     let result = match LogLevel::start() {
-        Ok(level) => execute(cli.command, level).await,
+        Ok(level) => Box::pin(execute(cli.command, level)).await,
         Err(error) => Err(anyhow::anyhow!("ASSAY_LOG: {error}")),
     };
     let result = result.and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?));
