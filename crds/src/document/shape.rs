@@ -2,9 +2,10 @@
 //! patterns and the keys of list-maps. Not a general JSON-schema validator: it knows the keywords that a structural schema of ours uses.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
-use kube::core::cel::Validator;
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::nearest::nearest;
@@ -190,11 +191,15 @@ fn check_text(schema: &Value, text: &str, path: &str, found: &mut Vec<Problem>) 
     }
 }
 
-/// Patterns are judged by CEL's `matches`, so that the crate needs no engine of its own for them.
+/// Each pattern of the schema is compiled once. One that cannot be matches nothing.
 fn matches(text: &str, pattern: &str) -> bool {
-    let quoted = pattern.replace('\\', "\\\\").replace('\'', "\\'");
-    let rule = serde_json::json!({"type": "string", "x-kubernetes-validations": [{"rule": format!("self.matches('{quoted}')")}]});
-    Validator::new().validate(&rule, &Value::from(text), None).is_ok()
+    static COMPILED: Mutex<BTreeMap<String, Option<Regex>>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !compiled.contains_key(pattern) {
+        compiled.insert(pattern.to_owned(), Regex::new(pattern).ok());
+    }
+    let regex = compiled.get(pattern).and_then(Option::as_ref);
+    regex.is_some_and(|regex| regex.is_match(text))
 }
 
 fn check_number(schema: &Value, number: Option<f64>, path: &str, found: &mut Vec<Problem>) {

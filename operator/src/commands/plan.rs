@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store::Writer;
@@ -77,8 +77,9 @@ async fn as_it_would_be(client: &Client, wanted: StrategyPipeline) -> anyhow::Re
     let Some(old) = api.get_opt(&wanted.name_any()).await? else {
         let mut object = wanted;
         object.metadata.namespace = Some(namespace);
-        // Whoever is there already has the older claim on a topic.
-        object.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+        // Whoever is there already has the older claim on a topic, also one of this second.
+        let later = Timestamp::now().saturating_add(SignedDuration::from_secs(1))?;
+        object.metadata.creation_timestamp = Some(Time(later));
         return Ok(object);
     };
     wanted

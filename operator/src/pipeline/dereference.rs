@@ -15,7 +15,7 @@ use crate::kafka::{Bounds, Connection, KafkaError, KafkaHandle, OffsetQuestion, 
 use crate::names::PipelineKey;
 use crate::secrets::{PipelineSecrets, SecretError};
 use crate::store::{Store, StoreError, StoreView};
-use crate::topics::{Claim, wishes};
+use crate::topics::{self, Claim, wishes};
 
 /// Everything that was found.
 pub struct Found {
@@ -88,9 +88,12 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
     };
     let workloads = context.deployments.of(&key.namespace, &key.name);
     let config_maps = context.config_maps.of(&key.namespace, &key.name);
-    let (claims, other_claims) = claims(context, &pipeline, &key);
-    let moving = moving(context, &key);
-    let unreadable = context.pipelines().iter().filter(|guard| guard.0.is_err()).count();
+    let all = context.pipelines();
+    let unreadable = all.iter().filter(|guard| guard.0.is_err()).count();
+    let readable = all.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let others: Vec<&StrategyPipeline> = readable
+        .filter(|other| other.metadata.uid != pipeline.metadata.uid)
+        .collect();
     let mut found = Found {
         config_maps: config_maps.keys().cloned().collect(),
         instances: instances(config_maps, &key),
@@ -103,10 +106,10 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         kafka,
         topics,
         auto_creation,
-        claims,
-        other_claims,
+        claims: claims_of(&pipeline),
+        other_claims: claims_beside(&pipeline, &others),
         unreadable,
-        moving,
+        moving: moving(&others),
         bounds,
         at_history: None,
         store,
@@ -195,33 +198,29 @@ fn instances(
     ours.map(|instance| (instance.revision.clone(), instance)).collect()
 }
 
-/// Claims on topics of the same brokers: this pipeline's, and those of all others that are to stay.
-fn claims(context: &Context, pipeline: &StrategyPipeline, key: &PipelineKey) -> (Vec<Claim>, Vec<Claim>) {
-    let others = context.pipelines();
-    let others = others.iter().filter_map(|guard| guard.0.as_ref().ok());
+/// Claims of other pipelines that are to stay, on topics of this one.
+fn claims_beside(pipeline: &StrategyPipeline, others: &[&StrategyPipeline]) -> Vec<Claim> {
+    // Few of hundreds do: the rest costs a comparison each.
+    let meets = |other: &&&StrategyPipeline| {
+        topics::names(&other.spec).any(|name| topics::names(&pipeline.spec).any(|own| own == name))
+    };
+    let beside = others.iter().filter(meets);
     let same_brokers =
-        |other: &&StrategyPipeline| other.spec.kafka.bootstrap_servers == pipeline.spec.kafka.bootstrap_servers;
-    let others =
-        others.filter(|other| other.uid().as_deref() != Some(&key.uid) && other.metadata.deletion_timestamp.is_none());
-    (
-        claims_of(pipeline),
-        others.filter(same_brokers).flat_map(claims_of).collect(),
-    )
+        |other: &StrategyPipeline| other.spec.kafka.bootstrap_servers == pipeline.spec.kafka.bootstrap_servers;
+    let staying = beside.filter(|other| other.metadata.deletion_timestamp.is_none() && same_brokers(other));
+    staying.flat_map(|other| claims_of(other)).collect()
 }
 
-/// Other pipelines whose candidate replays the log. One that waits for a person's word costs nobody a turn.
-fn moving(context: &Context, key: &PipelineKey) -> BTreeSet<String> {
-    let others = context.pipelines();
-    let others = others.iter().filter_map(|guard| guard.0.as_ref().ok());
+/// Pipelines whose candidate replays the log. One that waits for a person's word costs nobody a turn.
+fn moving(others: &[&StrategyPipeline]) -> BTreeSet<String> {
     let catches_up = |status: &StrategyPipelineStatus| {
         let mut reasons = status.conditions.iter().map(|condition| condition.reason.as_str());
         status.candidate_revision.is_some() && reasons.any(|reason| reason == CATCHING_UP)
     };
-    let moving = others.filter(|other| other.status.as_ref().is_some_and(catches_up));
-    moving
-        .filter_map(ResourceExt::uid)
-        .filter(|uid| *uid != key.uid)
-        .collect()
+    let moving = others
+        .iter()
+        .filter(|other| other.status.as_ref().is_some_and(catches_up));
+    moving.filter_map(|other| other.uid()).collect()
 }
 
 /// Who only looks at a topic claims nothing.

@@ -9,7 +9,7 @@ use assay_crds::spec::{DeletionPolicy, Management};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
@@ -117,14 +117,10 @@ fn is_over(context: &Context, metadata: &ObjectMeta) -> bool {
 
 /// Groups can be deleted only when they are empty, so processors go first.
 async fn stop_processors(context: &Context, key: &PipelineKey) -> Result<(), PassError> {
+    context.children_listed().await;
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &key.namespace);
-    let ours = ListParams::default().labels(&format!("{}={}", names::PIPELINE_LABEL, key.name));
-    let deployments = api
-        .list_metadata(&ours)
-        .await
-        .map_err(PassError::write("a list of Deployments"))?;
-    for name in deployments.iter().map(ResourceExt::name_any) {
-        delete_if_there(&api, &name).await?;
+    for name in context.deployments.of(&key.namespace, &key.name).keys() {
+        delete_if_there(&api, name).await?;
     }
     Ok(())
 }

@@ -99,8 +99,6 @@ pub fn back_off(guard: &Arc<DeserializeGuard<StrategyPipeline>>, error: &PassErr
 }
 
 async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
-    let listed = tokio::time::timeout(LIST_LIMIT, context.children_listed()).await;
-    listed.map_err(|_| PassError::Unlisted(LIST_LIMIT.as_secs()))?;
     if pipeline.metadata.deletion_timestamp.is_some() {
         return delete(context, pipeline, pass).await;
     }
@@ -108,6 +106,8 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
         pass.end(Outcome::Skipped);
         return Ok(Action::await_change());
     }
+    let listed = tokio::time::timeout(LIST_LIMIT, context.children_listed()).await;
+    listed.map_err(|_| PassError::Unlisted(LIST_LIMIT.as_secs()))?;
     if !finalize::is_held(&pipeline) {
         finalize::hold(context, &pipeline).await?;
         crash_point!("finalizer.after");

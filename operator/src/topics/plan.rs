@@ -67,6 +67,12 @@ pub fn wishes(spec: &StrategyPipelineSpec) -> Vec<TopicWish> {
     std::iter::once(source).chain(dead).collect()
 }
 
+/// Names of the topics that a pipeline names.
+pub fn names(spec: &StrategyPipelineSpec) -> impl Iterator<Item = &str> {
+    let dead = spec.dead_letters.as_ref().map(|dead| dead.topic.as_str());
+    std::iter::once(spec.source.topic.as_str()).chain(dead)
+}
+
 /// Where a topic stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicState {
