@@ -1,9 +1,11 @@
 //! R1 and R2: what happened is timed, counted and told; what cannot be read is answered and blocks nobody.
 
 use anyhow::Result;
+use assay_tests::Kafka;
 use assay_tests::scratch::unique;
 use serde_json::{Value, json};
 
+use crate::installation::Rights;
 use crate::lab::Lab;
 
 fn metric(lab: &Lab, name: &str) -> Result<Option<f64>> {
@@ -130,15 +132,7 @@ fn r6_an_object_that_cannot_be_read_any_more_can_still_be_deleted() -> Result<()
 fn r2_failures_in_a_row_pause_longer_and_longer() -> Result<()> {
     let lab = Lab::start()?;
     // Without the right to write Deployments every pass fails at the same place.
-    let role = lab.kubectl(&["get", "roles", "-o", "jsonpath={.items[0].metadata.name}"])?;
-    let rules = json!([{"op": "add", "path": "/rules", "value": [
-        {"apiGroups": ["assay.dev"], "resources": ["strategypipelines", "strategypipelines/status"], "verbs": ["*"]},
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
-        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-    ]}]);
-    lab.kubectl(&["patch", "role", &role, "--type=json", "-p", &rules.to_string()])?;
+    allow_with_deployments(&lab, &["get", "list", "watch"])?;
     lab.apply(&lab.manifest("majors", &unique("raw.trades")))?;
     let message = lab.until_condition("majors", "Ready", "False", "ApplyFailed")?;
     assert!(
@@ -147,5 +141,38 @@ fn r2_failures_in_a_row_pause_longer_and_longer() -> Result<()> {
     );
     lab.operator()?.wait_for_log("\"failures\":4,\"pause_s\":16")?;
     assert!(!lab.events("WriteRefused")?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn r2_a_pass_without_a_list_of_what_stands_says_so_and_writes_nothing() -> Result<()> {
+    let mut lab = Lab::without_operator(Kafka::shared()?.bootstrap(), Rights::Namespace)?;
+    allow_with_deployments(&lab, &["get", "create", "patch", "delete"])?;
+    lab.start_operator()?;
+    let topic = unique("raw.trades");
+    lab.apply(&lab.manifest("majors", &topic))?;
+    let told = lab.wait("an event", || Ok(lab.events("ReadRefused")?.pop()))?;
+    assert!(
+        told.contains("Deployments") && told.contains("check the operator's role"),
+        "{told}"
+    );
+    assert!(
+        lab.instances()?.is_empty(),
+        "whoever does not know what stands starts nothing"
+    );
+    Ok(())
+}
+
+/// Gives the operator's role all that it needs, but of Deployments only these verbs.
+fn allow_with_deployments(lab: &Lab, verbs: &[&str]) -> Result<()> {
+    let role = lab.kubectl(&["get", "roles", "-o", "jsonpath={.items[0].metadata.name}"])?;
+    let rules = json!([{"op": "add", "path": "/rules", "value": [
+        {"apiGroups": ["assay.dev"], "resources": ["strategypipelines", "strategypipelines/status"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs},
+        {"apiGroups": ["", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+    ]}]);
+    lab.kubectl(&["patch", "role", &role, "--type=json", "-p", &rules.to_string()])?;
     Ok(())
 }
