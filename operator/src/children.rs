@@ -44,9 +44,15 @@ impl Child for Deployment {
     fn facts(&self) -> Option<Workload> {
         let revision = self.labels().get(REVISION_LABEL)?.clone();
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-        let status = self.status.clone().unwrap_or_default();
+        let Some(status) = &self.status else {
+            return Some(Workload {
+                revision,
+                wanted,
+                ..Workload::default()
+            });
+        };
         let (replicas, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
-        let seen = self.status.is_some() && status.observed_generation >= self.metadata.generation;
+        let seen = status.observed_generation >= self.metadata.generation;
         Some(Workload {
             revision,
             wanted,
@@ -112,13 +118,9 @@ impl<K: Child> Children<K> {
 
     /// Waits until every watch has listed.
     pub async fn listed(&self) {
+        let mut listed = self.listed.subscribe();
         // It fails where the sender is gone, and that lives as long as this.
-        drop(
-            self.listed
-                .subscribe()
-                .wait_for(|listed| listed.len() == self.scopes)
-                .await,
-        );
+        drop(listed.wait_for(|listed| listed.len() == self.scopes).await);
     }
 
     /// Those of a pipeline, by name.
