@@ -3,10 +3,13 @@
 //! The API server and `kubectl` hold the whole schema in memory and annotations are limited, so borrowed types go without descriptions,
 //! and the bulkiest stay open: the API server checks them again when the Deployment is applied.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::EnvVar;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResourceExt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,9 +18,36 @@ use serde_json::Value;
 use crate::{GROUP, StrategyPipeline, VERSION};
 
 /// The custom resource definition.
+///
+/// No field is nullable, so an empty one, as a template may leave it, is refused by its name. A nullable one would count as given for the
+/// rules and as missing for the operator.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
-    StrategyPipeline::crd()
+    let mut crd = StrategyPipeline::crd();
+    let schemas = crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut());
+    for schema in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
+        refuse_null(schema);
+    }
+    crd
+}
+
+fn refuse_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(BTreeMap::values_mut)
+        .for_each(refuse_null);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        refuse_null(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        refuse_null(values);
+    }
 }
 
 /// The JSON schema of a whole `StrategyPipeline` document.

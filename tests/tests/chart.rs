@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use assay_tests::Kubernetes;
+use serde_json::{Value, json};
 
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/assay")
@@ -152,8 +153,8 @@ fn a_privileged_pod_would_have_been_refused() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn the_samples_are_pipelines_that_the_api_server_accepts() -> Result<()> {
+/// The cluster with the definition of pipelines.
+fn cluster_of_pipelines() -> Result<&'static Kubernetes> {
     let cluster = prepared_cluster()?;
     let definition = chart().join("files/crds/strategypipelines.yaml");
     cluster.kubectl(&[
@@ -168,11 +169,45 @@ fn the_samples_are_pipelines_that_the_api_server_accepts() -> Result<()> {
         "crd/strategypipelines.assay.dev",
         "--timeout=30s",
     ])?;
+    Ok(cluster)
+}
+
+#[test]
+fn the_samples_are_pipelines_that_the_api_server_accepts() -> Result<()> {
+    let cluster = cluster_of_pipelines()?;
     for sample in std::fs::read_dir(chart().join("../../deploy/samples"))? {
         let path = sample?.path();
         dry_run(cluster, &std::fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
     }
     Ok(())
+}
+
+#[test]
+fn the_api_server_refuses_what_each_rule_is_for_with_its_message() -> Result<()> {
+    let cluster = cluster_of_pipelines()?;
+    let documents = chart().join("../../crds/tests/documents");
+    let read =
+        |name: &str| -> Result<Value> { Ok(serde_saphyr::from_str(&std::fs::read_to_string(documents.join(name))?)?) };
+    let (full, refused) = (read("full-v1.yaml")?, read("refused.yaml")?);
+    let refuse = |case: &Value| -> Result<()> {
+        let field = case["field"].as_str().context("field")?;
+        let mut document = full.clone();
+        *document.pointer_mut(field).context("the field is in the document")? = case["value"].clone();
+        let answer = dry_run(cluster, &document.to_string());
+        let told = format!("{:#}", answer.err().with_context(|| format!("{case} was accepted"))?);
+        let message = case["message"].as_str().context("message")?;
+        ensure!(told.contains(message), "{field}: {message:?} is missing in {told}");
+        Ok(())
+    };
+    let cases = |kind: &str| refused[kind].as_array().context("cases");
+    cases("creation")?.iter().try_for_each(refuse)?;
+    // An empty field is neither there nor missing; as a given one it would satisfy a rule.
+    refuse(
+        &json!({"field": "/spec/kafka/security/credentialsSecret", "value": null, "message": "must be of type object"}),
+    )?;
+    let full = documents.join("full-v1.yaml");
+    cluster.kubectl(&["apply", "--server-side", "--filename", &full.display().to_string()])?;
+    cases("change")?.iter().try_for_each(refuse)
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn check(schema: &Value, value: &Value) -> Vec<Problem> {
 
 fn check_node(schema: &Value, value: &Value, path: &str, found: &mut Vec<Problem>) {
     if value.is_null() {
-        if schema["nullable"] != true && schema.get("type").is_some() {
+        if schema.get("type").is_some() {
             found.push(Problem::new(path, "is empty; give it a value or remove it"));
         }
         return;

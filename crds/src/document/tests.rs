@@ -59,6 +59,11 @@ fn a_text_without_a_pipeline_says_what_is_wanted() {
 #[case("/spec/kafka/bootstrapServers", json!("kafka"), "spec.kafka.bootstrapServers")]
 #[case("/spec/settings/strategies", json!([]), "has 0 elements; at least 1")]
 #[case("/spec/settings/strategies/0/type", json!("VwapReversal"), "did you mean VwapReversion?")]
+#[case(
+    "/spec/kafka/security/credentialsSecret",
+    Value::Null,
+    "credentialsSecret: is empty; give it a value or remove it"
+)]
 #[case("/spec/results/postgres", json!({}), "spec.results.postgres.secret: is missing")]
 #[case("/apiVersion", json!("assay.dev/v1"), "apiVersion: \"assay.dev/v1\" is not one of assay.dev/v1alpha1")]
 fn a_wrong_shape_is_told_with_path_and_remedy(#[case] pointer: &str, #[case] value: Value, #[case] part: &str) {

@@ -1,11 +1,8 @@
-//! Why the brokers do not let us in. librdkafka fails a call with a mere timeout and tells the reason beside it, as an event
-//! of the client; here it is kept until a call works. Nothing here holds a credential.
+//! Why the brokers do not let us in. librdkafka fails a call with a mere timeout and tells the reason beside it; here the reason is kept
+//! until a call works. Nothing here holds a credential.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use rdkafka::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::handle::KafkaError;
@@ -19,30 +16,20 @@ impl AccessWatch {
     pub(super) fn works(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
 
-impl ClientContext for AccessWatch {
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        let refusal = error.rdkafka_error_code().and_then(|code| refusal(code, reason));
-        if refusal.is_some() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    /// No call works, and the client told these errors since the last look: gives the refusal, if there is one. librdkafka does not
+    /// repeat an error within half a minute, so an older one counts where there is none among them.
+    pub(super) fn refusal(&self, told: &[(RDKafkaErrorCode, String)]) -> Option<KafkaError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = told.iter().rev().find_map(|(code, reason)| refusal(*code, reason));
+        if new.is_some() {
+            known.clone_from(&new);
         }
+        known.clone()
     }
 }
 
-impl ConsumerContext for AccessWatch {}
-
-/// How long to look for events. Without any time, a line of the client's log in front of them would end the look.
-const EVENTS: Duration = Duration::from_millis(50);
-
-/// Takes the events of a consumer that reads nothing; gives the refusal, if there is one.
-pub(super) fn refusal_of(consumer: &BaseConsumer<AccessWatch>) -> Option<KafkaError> {
-    while consumer.poll(EVENTS).is_some() {}
-    let refusal = consumer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
-    refusal.clone()
-}
-
-/// What an event says; `None` for one that passes by itself, such as a broker that is down.
+/// What an error says; `None` for one that passes by itself, such as a broker that is down.
 fn refusal(code: RDKafkaErrorCode, reason: &str) -> Option<KafkaError> {
     match code {
         RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
@@ -72,6 +59,20 @@ mod tests {
     fn a_refusal_names_its_setting(#[case] code: RDKafkaErrorCode, #[case] reason: &str, #[case] setting: &str) {
         let refusal = refusal(code, reason).unwrap().to_string();
         assert!(refusal.contains(setting) && refusal.contains(reason), "{refusal}");
+    }
+
+    #[test]
+    fn a_refusal_is_kept_until_a_call_works() {
+        let watch = AccessWatch::default();
+        let refused = (RDKafkaErrorCode::Authentication, "SASL authentication error".to_owned());
+        let down = (
+            RDKafkaErrorCode::BrokerTransportFailure,
+            "Connection refused".to_owned(),
+        );
+        assert!(watch.refusal(&[refused, down.clone()]).is_some());
+        assert!(watch.refusal(&[down]).is_some(), "not repeated, still true");
+        watch.works();
+        assert_eq!(watch.refusal(&[]), None);
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl Connection {
         hasher.finalize().to_hex()[..16].to_owned()
     }
 
-    /// Settings of a client that asks and never consumes: small buffers, short waits.
+    /// Settings of a client that asks, never consumes and makes no topic by asking: short waits, and the log's end is that of its
+    /// records, with or without open transactions.
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -78,11 +79,10 @@ impl Connection {
         }
         config
             .set("client.id", "assay-operator")
+            .set("allow.auto.create.topics", "false")
             .set("isolation.level", "read_uncommitted")
-            .set("enable.auto.commit", "false")
             .set("socket.connection.setup.timeout.ms", "5000")
             .set("reconnect.backoff.max.ms", "5000")
-            .set("queued.max.messages.kbytes", "1024")
             .set("log_level", "3");
         config
     }

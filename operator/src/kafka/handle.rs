@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::access::{AccessWatch, refusal_of};
+use super::access::AccessWatch;
 use super::bounds::{Bounds, LogBounds, SharedBounds};
 use super::config::Connection;
 use super::kafka_admin::{self, TopicDescription};
@@ -133,7 +132,7 @@ pub enum OffsetQuestion {
 /// A shared handle.
 pub struct KafkaHandle {
     admin: AdminClient<DefaultClientContext>,
-    consumer: BaseConsumer<AccessWatch>,
+    access: AccessWatch,
     topics: SharedTopics,
     bounds: SharedBounds,
     /// Whether brokers create topics by themselves, as last read.
@@ -142,22 +141,25 @@ pub struct KafkaHandle {
 }
 
 impl KafkaHandle {
-    /// Makes the clients, which connect when first asked; what was found of a topic is believed for `age`; `calls` counts what is
+    /// Makes the client, which connects when first asked; what was found of a topic is believed for `age`; `calls` counts what is
     /// asked, by call.
     ///
     /// # Errors
     /// Where librdkafka refuses a setting.
     pub fn new(connection: &Connection, age: Duration, calls: IntCounterVec) -> Result<Self, KafkaError> {
-        let config = connection.client_config();
-        let refused = |error: rdkafka::error::KafkaError| KafkaError::Configuration(error.to_string());
+        let admin = connection.client_config().create();
         Ok(Self {
-            admin: config.create().map_err(refused)?,
-            consumer: config.create_with_context(AccessWatch::default()).map_err(refused)?,
+            admin: admin.map_err(|error| KafkaError::Configuration(error.to_string()))?,
+            access: AccessWatch::default(),
             topics: SharedTopics::new(age),
             bounds: SharedBounds::default(),
             auto_creation: Mutex::default(),
             calls,
         })
+    }
+
+    fn client(&self) -> &Client {
+        self.admin.inner()
     }
 
     fn count(&self, call: &str) {
@@ -186,11 +188,12 @@ impl KafkaHandle {
         self.count("describe_topics");
         let (handle, asked) = (Arc::clone(self), names.clone());
         let described = blocking(move || {
-            let client = handle.admin.inner().native_ptr();
-            match kafka_admin::describe_topics(client, &asked, CALL_LIMIT) {
-                Err(KafkaError::Unreachable(reason)) => Err(handle.why_unreachable(reason)),
+            let described = kafka_admin::describe_topics(handle.client(), &asked, CALL_LIMIT);
+            let told = kafka_admin::take_errors(handle.client())?;
+            match described {
+                Err(error) if error.is_silence() => Err(handle.access.refusal(&told).unwrap_or(error)),
                 described => {
-                    handle.consumer.context().works();
+                    handle.access.works();
                     described
                 }
             }
@@ -232,15 +235,6 @@ impl KafkaHandle {
         answers.collect()
     }
 
-    /// The admin client tells no reason; the consumer, made to connect, does.
-    fn why_unreachable(&self, reason: String) -> KafkaError {
-        let asked = self.consumer.fetch_metadata(None, Duration::from_secs(2));
-        match (asked, refusal_of(&self.consumer)) {
-            (Err(_), Some(refusal)) => refusal,
-            _ => KafkaError::Unreachable(reason),
-        }
-    }
-
     /// Whether brokers create topics by themselves, as of the last minute; `None` where that may not be read.
     pub async fn creates_topics_by_itself(self: &Arc<Self>) -> Option<bool> {
         let known = *self.auto_creation.lock().unwrap_or_else(PoisonError::into_inner);
@@ -260,7 +254,6 @@ impl KafkaHandle {
     fn any_broker(&self) -> Option<i32> {
         self.count("metadata");
         let metadata = self
-            .consumer
             .client()
             .fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(2))
             .ok()?;
@@ -327,7 +320,7 @@ impl KafkaHandle {
         let (handle, topic) = (Arc::clone(self), name.to_owned());
         let settings: Vec<(String, String)> = settings.clone().into_iter().collect();
         let altered = blocking(move || {
-            kafka_admin::alter_topic_configs(handle.admin.inner().native_ptr(), &topic, &settings, CALL_LIMIT)
+            kafka_admin::alter_topic_configs(handle.client(), &topic, &settings, CALL_LIMIT)
                 .map_err(|error| error.wanting(&format!("ALTER_CONFIGS on topic {topic}")))
         })
         .await;
@@ -437,14 +430,14 @@ impl KafkaHandle {
                     .map_err(|e| KafkaError::from_client(&e))?;
             }
         }
-        let answer = match self.consumer.offsets_for_times(list, CALL_LIMIT) {
+        match kafka_admin::list_offsets(self.client(), &mut list, CALL_LIMIT) {
             // Said where not one of the partitions is known.
-            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) => {
-                return Ok(BTreeMap::new());
-            }
-            answer => answer.map_err(|e| KafkaError::from_client(&e))?,
-        };
-        let elements = answer.elements();
+            Err(RDKafkaErrorCode::UnknownPartition) => return Ok(BTreeMap::new()),
+            // Said of a topic that is gone and was there at the last question.
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) if topics.len() == 1 => return Ok(BTreeMap::new()),
+            answer => answer.map_err(|code| KafkaError::from_code(code, ""))?,
+        }
+        let elements = list.elements();
         let known = elements.iter().filter(|element| element.error().is_ok());
         Ok(known
             .filter_map(|e| Some(((e.topic().to_owned(), e.partition()), offset_of(e.offset())?)))

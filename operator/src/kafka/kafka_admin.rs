@@ -1,18 +1,20 @@
-//! Two admin calls that rdkafka does not offer: `IncrementalAlterConfigs`, which leaves unnamed keys alone, and `DescribeTopics`, which
-//! tells a topic's id. Both block for at most the given time.
+//! What rdkafka does not offer on an admin client: `IncrementalAlterConfigs`, which leaves unnamed keys alone, `DescribeTopics`, which
+//! tells a topic's id, `ListOffsets`, and the errors that a client tells beside its answers. Calls block for at most the given time.
 //!
 //! Safety, for the whole module. Every pointer that librdkafka hands out is one of two kinds. *Owned*: queue, options, config
 //! resource, topic collection, event; each is wrapped at once in `Owned`, which destroys it exactly once. *Borrowed*: what hangs below
 //! an event (results, descriptions, ids, texts); it lives as long as its event, and is copied into Rust values before the event is
 //! dropped, inside the same function. The client outlives every call because it is borrowed for it. librdkafka's admin API may be called
-//! from any thread; each call here has a queue of its own, so no other thread can take its answer.
+//! from any thread; each admin call here has a queue of its own, so no other thread can take its answer.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
-use rdkafka::types::{RDKafka, RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::TopicPartitionList;
+use rdkafka::client::Client;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
 use super::handle::KafkaError;
@@ -52,11 +54,7 @@ impl<T> Drop for Owned<T> {
 }
 
 /// Describes topics, by name; `None` for one that does not exist.
-pub(super) fn describe_topics(
-    client: *mut RDKafka,
-    topics: &[String],
-    timeout: Duration,
-) -> Result<Described, KafkaError> {
+pub(super) fn describe_topics(client: &Client, topics: &[String], timeout: Duration) -> Result<Described, KafkaError> {
     let texts = topics.iter().map(|topic| text(topic)).collect::<Result<Vec<_>, _>>()?;
     let mut names: Vec<*const c_char> = texts.iter().map(|name| name.as_ptr()).collect();
     // SAFETY: `names` holds valid C strings for the length of the call, which copies them.
@@ -70,7 +68,7 @@ pub(super) fn describe_topics(
         timeout,
         |options, queue| {
             // SAFETY: all four pointers are alive; the call copies what it keeps.
-            unsafe { sys::rd_kafka_DescribeTopics(client, topics.pointer, options, queue) }
+            unsafe { sys::rd_kafka_DescribeTopics(client.native_ptr(), topics.pointer, options, queue) }
         },
     )?;
     // SAFETY: the event is of the matching type, as `call` saw it answered without error; a mismatch gives null, checked next.
@@ -134,7 +132,7 @@ fn read_description(
 
 /// Sets the named keys of a topic and leaves every other one alone.
 pub(super) fn alter_topic_configs(
-    client: *mut RDKafka,
+    client: &Client,
     topic: &str,
     settings: &[(String, String)],
     timeout: Duration,
@@ -155,7 +153,13 @@ pub(super) fn alter_topic_configs(
     let event = call(client, op, timeout, |options, queue| {
         // SAFETY: `resources` holds one living resource; the call copies what it keeps.
         unsafe {
-            sys::rd_kafka_IncrementalAlterConfigs(client, resources.as_mut_ptr(), resources.len(), options, queue);
+            sys::rd_kafka_IncrementalAlterConfigs(
+                client.native_ptr(),
+                resources.as_mut_ptr(),
+                resources.len(),
+                options,
+                queue,
+            );
         }
     })?;
     // SAFETY: everything read here hangs on the event, which lives to the end of the function.
@@ -196,18 +200,57 @@ fn add_setting(resource: &Owned<sys::rd_kafka_ConfigResource_t>, key: &str, valu
     }))
 }
 
+/// Asks for the offset of each element, whose own offset is the time in milliseconds since the epoch, or stands for the log's start or
+/// end; the answer, or the reason why there is none, takes its place. One question to each broker that leads any of the partitions.
+pub(super) fn list_offsets(
+    client: &Client,
+    list: &mut TopicPartitionList,
+    timeout: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    // SAFETY: client and list are alive, and the list is changed by this call alone.
+    let code = unsafe { sys::rd_kafka_offsets_for_times(client.native_ptr(), list.ptr(), millis(timeout)) };
+    match code {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(code.into()),
+    }
+}
+
+/// Takes the errors that the client has told since the last look, such as why a broker does not let it in. Nobody else reads this
+/// queue: what is never taken piles up.
+pub(super) fn take_errors(client: &Client) -> Result<Vec<(RDKafkaErrorCode, String)>, KafkaError> {
+    // SAFETY: the client is alive; the reference to its queue is owned from here on.
+    let main = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
+    let queue = Owned::new(main, sys::rd_kafka_queue_destroy)?;
+    let mut errors = Vec::new();
+    loop {
+        // SAFETY: the queue is alive; the event is owned from here on.
+        let event = unsafe { sys::rd_kafka_queue_poll(queue.pointer, 0) };
+        if event.is_null() {
+            return Ok(errors);
+        }
+        let event = Owned::new(event, sys::rd_kafka_event_destroy)?;
+        // SAFETY: the event is alive.
+        if unsafe { sys::rd_kafka_event_type(event.pointer) } == sys::RD_KAFKA_EVENT_ERROR {
+            errors.push(error_of(&event));
+        }
+    }
+}
+
 /// Sends one admin request and waits for its answer on a queue of its own.
 fn call(
-    client: *mut RDKafka,
+    client: &Client,
     operation: sys::rd_kafka_admin_op_t,
     timeout: Duration,
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
 ) -> Result<Owned<sys::rd_kafka_event_t>, KafkaError> {
-    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let millis = millis(timeout);
     // SAFETY: the client is alive; both results are owned from here on.
-    let queue = Owned::new(unsafe { sys::rd_kafka_queue_new(client) }, sys::rd_kafka_queue_destroy)?;
+    let queue = Owned::new(
+        unsafe { sys::rd_kafka_queue_new(client.native_ptr()) },
+        sys::rd_kafka_queue_destroy,
+    )?;
     let options = Owned::new(
-        unsafe { sys::rd_kafka_AdminOptions_new(client, operation) },
+        unsafe { sys::rd_kafka_AdminOptions_new(client.native_ptr(), operation) },
         sys::rd_kafka_AdminOptions_destroy,
     )?;
     let mut reason = [0 as c_char; 512];
@@ -223,17 +266,22 @@ fn call(
         return Err(KafkaError::Unreachable("no answer in time".to_owned()));
     }
     let event = Owned::new(event, sys::rd_kafka_event_destroy)?;
-    // SAFETY: the event is alive; its text is copied.
-    let (code, reason) = unsafe {
-        (
-            sys::rd_kafka_event_error(event.pointer),
-            copy(sys::rd_kafka_event_error_string(event.pointer)),
-        )
-    };
-    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return Ok(event);
+    match error_of(&event) {
+        (RDKafkaErrorCode::NoError, _) => Ok(event),
+        (code, reason) => Err(KafkaError::from_code(code, &reason)),
     }
-    Err(KafkaError::from_code(RDKafkaErrorCode::from(code), &reason))
+}
+
+fn error_of(event: &Owned<sys::rd_kafka_event_t>) -> (RDKafkaErrorCode, String) {
+    // SAFETY: the event is alive; its text is copied.
+    unsafe {
+        let reason = copy(sys::rd_kafka_event_error_string(event.pointer));
+        (sys::rd_kafka_event_error(event.pointer).into(), reason)
+    }
+}
+
+fn millis(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
 
 fn text(value: &str) -> Result<CString, KafkaError> {

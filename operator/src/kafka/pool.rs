@@ -1,4 +1,4 @@
-//! Shared handles by connection, closed when idle: five hundred pipelines on one credential are two clients, not a thousand.
+//! Shared handles by connection, closed when idle: five hundred pipelines on one credential are one client, not five hundred.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

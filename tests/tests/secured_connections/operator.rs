@@ -76,11 +76,14 @@ fn a_topic_is_described_over_login_and_over_mutual_tls() -> Result<()> {
 fn a_refused_login_or_certificate_names_the_secret() -> Result<()> {
     let known = certificates()?;
     let wrong_password = by_login(USER, "hunter2-wrong", &known.authority)?;
-    let told_login = told(&wrong_password, "trades")?;
-    assert!(
-        told_login.contains("spec.kafka.security.credentialsSecret"),
-        "{told_login}"
-    );
+    // librdkafka tells the reason of the first refusal and is silent about the same one right after it.
+    for _ in 0..2 {
+        let told_login = told(&wrong_password, "trades")?;
+        assert!(
+            told_login.contains("spec.kafka.security.credentialsSecret"),
+            "{told_login}"
+        );
+    }
     let told_authority = told(&by_login(USER, &password("kafka"), &known.other)?, "trades")?;
     assert!(
         told_authority.contains("spec.kafka.security.caSecret"),
