@@ -1,7 +1,7 @@
 //! One broker set under one credential: topics, their settings, log ends. Every call is bounded in time and runs off the runtime.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
@@ -9,6 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Mutex;
 
 use super::access::AccessWatch;
 use super::bounds::{Bounds, LogBounds, SharedBounds};
@@ -135,8 +136,8 @@ pub struct KafkaHandle {
     access: AccessWatch,
     topics: SharedTopics,
     bounds: SharedBounds,
-    /// Whether brokers create topics by themselves, as last read.
-    auto_creation: Mutex<Option<(Instant, bool)>>,
+    /// Whether brokers create topics by themselves, as last read. Held while it is read: whoever waited finds what the one before read.
+    auto_creation: Mutex<Option<(Instant, Option<bool>)>>,
     calls: IntCounterVec,
 }
 
@@ -237,17 +238,21 @@ impl KafkaHandle {
 
     /// Whether brokers create topics by themselves, as of the last minute; `None` where that may not be read.
     pub async fn creates_topics_by_itself(self: &Arc<Self>) -> Option<bool> {
-        let known = *self.auto_creation.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.auto_creation.lock().await;
         if let Some((_, value)) = known.filter(|(read, _)| read.elapsed() < BROKERS_AGE) {
-            return Some(value);
+            return value;
         }
+        let value = self.read_auto_creation().await;
+        *known = Some((Instant::now(), value));
+        value
+    }
+
+    async fn read_auto_creation(self: &Arc<Self>) -> Option<bool> {
         let handle = Arc::clone(self);
         let broker = blocking(move || Ok(handle.any_broker())).await.ok()??;
         let settings = self.settings(&[ResourceSpecifier::Broker(broker)]).await.ok()?;
         let settings = settings.into_iter().next()?.ok()?;
-        let value = settings.get("auto.create.topics.enable")? == "true";
-        *self.auto_creation.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), value));
-        Some(value)
+        Some(settings.get("auto.create.topics.enable")? == "true")
     }
 
     /// A broker's id.

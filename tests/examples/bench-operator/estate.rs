@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use assay_crds::StrategyPipeline;
 use assay_processor::stores::{PostgresOptions, PostgresStore, ResultStore as _};
 use assay_tests::scratch::unique;
+use assay_tests::wait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, ResourceExt as _};
@@ -115,7 +116,8 @@ impl Estate {
         })
     }
 
-    /// Deletes all of them with their topics, and waits until they are gone.
+    /// Deletes all of them with their topics, and waits until they and all that was made for them are gone: what is measured next is not
+    /// to pay for it.
     ///
     /// # Errors
     /// It takes too long.
@@ -123,7 +125,13 @@ impl Estate {
         for name in self.names() {
             lab.delete(&name)?;
         }
-        self.until_each(lab, "deletions", |pipeline| pipeline.is_none())
+        self.until_each(lab, "deletions", |pipeline| pipeline.is_none())?;
+        let kinds = "deployments,replicasets,pods,configmaps,poddisruptionbudgets,serviceaccounts,networkpolicies";
+        let ours = "--selector=app.kubernetes.io/managed-by=assay-operator";
+        wait::until(LIMIT, "the garbage collector", || {
+            let left = lab.kubectl(&["get", kinds, ours, "--output=name"])?;
+            Ok(left.is_empty().then_some(()))
+        })
     }
 
     /// Waits until each pipeline is as wanted; `None` is one that is gone. It watches instead of asking again and again, because the
