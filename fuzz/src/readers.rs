@@ -51,7 +51,7 @@ fn with_header(headed: bool, header: &str, text: &[u8]) -> Vec<u8> {
 fn check_csv(text: &[u8], header: &str, read: fn(Vec<u8>) -> Records) {
     let rows = byte_rows(text);
     let items: Items = read(text.to_vec()).collect();
-    let has_header = rows.first().is_some_and(|row| row.join(",") == header);
+    let has_header = rows.first().is_some_and(|row| row.iter().eq(header.split(',')));
     assert_eq!(
         items.len() + usize::from(has_header),
         rows.len(),
