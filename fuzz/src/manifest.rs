@@ -41,7 +41,7 @@ fn check_edited(document: &Value) {
         Ok(pipeline) => {
             check_pipeline(pipeline);
             let text = document.to_string();
-            if text.chars().all(is_yaml) {
+            if text.chars().all(is_yaml) && has_short_keys(document) {
                 assert_eq!(load_pipelines(&text).as_deref(), Ok(std::slice::from_ref(pipeline)));
             }
         }
@@ -52,6 +52,18 @@ fn check_edited(document: &Value) {
 /// Whether YAML may hold a character as it is; JSON may hold more of them (<https://yaml.org/spec/1.2.2/#51-character-set>).
 fn is_yaml(character: char) -> bool {
     character == '\u{85}' || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
+}
+
+/// Whether every key is one that YAML recognises without a mark (<https://yaml.org/spec/1.2.2/#742-flow-mappings>): as JSON writes it,
+/// it may have 1,024 characters.
+fn has_short_keys(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .all(|(key, value)| Value::from(key.as_str()).to_string().chars().count() <= 1024 && has_short_keys(value)),
+        Value::Array(items) => items.iter().all(has_short_keys),
+        _ => true,
+    }
 }
 
 /// Every finding names a field and says something.
