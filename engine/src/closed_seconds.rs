@@ -7,7 +7,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::watermark::MICROS_PER_SECOND;
+use crate::watermark::{MICROS_PER_SECOND, is_representable_second};
 
 /// Bytes that may lie unused before the window's front before they are given back.
 const SLACK: usize = 4096;
@@ -140,7 +140,7 @@ impl ClosedSeconds {
             let mut fields = FrameReader(frame);
             let second = fields
                 .take_i64()
-                .filter(|second| *second > newest && *second < i64::MAX / MICROS_PER_SECOND)?;
+                .filter(|second| *second > newest && is_representable_second(*second))?;
             check(&mut fields)?;
             if !fields.is_empty() {
                 return None;
@@ -322,5 +322,7 @@ mod tests {
         }
         assert!(restored(window(&[6, 5]).to_bytes().0).is_none(), "seconds out of order");
         assert!(restored(vec![0xff; 40]).is_none());
+        let last = i64::MAX / MICROS_PER_SECOND - 1;
+        assert!(restored(window(&[5, last]).to_bytes().0).is_none(), "beyond year 9999");
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct LiveSymbol {
 /// A live symbol as snapshots hold it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LiveDocument {
-    head: Head,
+    pub(crate) head: Head,
     probabilities: ProbabilityEngine,
     windows: WindowsDocument,
 }

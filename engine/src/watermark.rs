@@ -17,6 +17,12 @@ pub const fn is_representable(event_time_us: i64) -> bool {
     0 <= event_time_us && event_time_us < END_OF_TIME_US
 }
 
+/// Whether a second lies between 1970 and 9999.
+#[must_use]
+pub const fn is_representable_second(second: i64) -> bool {
+    0 <= second && second < END_OF_TIME_US / MICROS_PER_SECOND
+}
+
 /// The second that an instant lies in, since the Unix epoch.
 #[must_use]
 pub const fn second_of(time_us: i64) -> i64 {

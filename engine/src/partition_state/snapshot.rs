@@ -13,12 +13,12 @@ use crate::watermark::EventTime;
 
 /// A state as snapshots hold it; symbols in the order of names, so that equal states give equal bytes.
 #[derive(Serialize, Deserialize)]
-struct Document {
+pub(super) struct Document {
     revision: String,
     digest: u128,
     time: EventTime,
     counters: CountersDocument,
-    symbols: Vec<(String, SymbolDocument)>,
+    pub(super) symbols: Vec<(String, SymbolDocument)>,
 }
 
 impl PartitionState {
@@ -60,6 +60,7 @@ impl PartitionState {
                 "the restored state has another digest; replay the log instead".into(),
             ));
         }
+        state.schedule_all();
         Ok(state)
     }
 
@@ -70,9 +71,16 @@ impl PartitionState {
             .add_document(name, document, &rules)
             .ok_or_else(|| SnapshotError(format!("the parts of symbol {name} do not fit together")))?;
         self.watched_symbols += u64::from(self.symbols.entry(number).is_watched());
-        self.schedule.set(number, due_of(self.symbols.entry(number), &rules));
         self.touch(number);
         Ok(())
+    }
+
+    /// Comes after the digest is known to be right: times of another state may lie beyond what can be computed.
+    fn schedule_all(&mut self) {
+        for number in self.symbols.numbers_in_order() {
+            self.schedule
+                .set(*number, due_of(self.symbols.entry(*number), &self.rules));
+        }
     }
 }
 

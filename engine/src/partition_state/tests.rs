@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
+use super::snapshot::Document;
 use super::*;
-use crate::Side;
 use crate::fixed_point::SCALE;
+use crate::symbol_table::SymbolDocument;
 use crate::watermark::MICROS_PER_SECOND as SECOND_US;
+use crate::{Side, codec};
 
 const START_US: i64 = 1_723_075_200 * SECOND_US;
 
@@ -100,6 +102,21 @@ fn a_trade_is_late_from_the_instant_its_slot_closed() {
     assert_eq!(bench.trade(trade("A", 3, 7)), Disposition::Late);
     assert_eq!(bench.trade(trade("B", 1, 7)), Disposition::Late);
     assert_eq!(bench.state.views().len(), 1, "a late trade makes no symbol");
+}
+
+#[test]
+fn a_state_that_is_not_the_one_its_digest_says_is_refused_before_its_times_are_used() {
+    let mut bench = Bench::new();
+    bench.trade(trade("A", 1, 10));
+    let bytes = bench.state.snapshot().expect("encodes");
+    let mut document: Document = codec::decode(&bytes).expect("decodes");
+    let SymbolDocument::Live(live) = &mut document.symbols[0].1 else {
+        panic!("the symbol works");
+    };
+    live.head.open[0].second = i64::MAX;
+    let altered = codec::encode(&document).expect("encodes");
+    let refusal = PartitionState::restore(settings(), &altered).expect_err("altered");
+    assert!(refusal.to_string().contains("another digest"), "{refusal}");
 }
 
 #[test]
