@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::ports::Port;
 use statements::Statements;
 
 const BUFFER: usize = 64 * 1024;
@@ -64,7 +63,7 @@ struct Shared {
 /// A proxy on a port of its own in front of a loopback port.
 #[derive(Debug)]
 pub struct Proxy {
-    port: Port,
+    port: u16,
     shared: Arc<Shared>,
 }
 
@@ -74,8 +73,8 @@ impl Proxy {
     /// # Errors
     /// No port is free.
     pub fn start(upstream: u16, protocol: Protocol) -> Result<Self> {
-        let port = Port::reserve()?;
-        let listener = TcpListener::bind(("127.0.0.1", port.number()))?;
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             upstream,
             protocol,
@@ -90,7 +89,7 @@ impl Proxy {
     /// The port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port.number()
+        self.port
     }
 
     /// Delays every piece of data in both directions.
