@@ -221,9 +221,9 @@ impl PartitionState {
             effects,
         };
         let advanced = faults::contain(|| {
+            live.advance(now_us, &mut turn);
             #[cfg(any(test, feature = "fault-injection"))]
             planned_panic.strike();
-            live.advance(now_us, &mut turn);
             live.next_due_us(turn.rules)
         });
         match advanced {

@@ -19,7 +19,7 @@ use crate::indicators::{
     AnchoredVwap, IndicatorSnapshot, Range, Reading, RollingVwap, Unavailable, Volatility, VolumeProfile, VwapReading,
     price_as_f64,
 };
-use crate::probability::{Call, GRID_US, InputState, Moment, ProbabilityEngine, Surroundings};
+use crate::probability::{Call, GRID_US, Moment, ProbabilityEngine, Surroundings};
 use crate::rules::Rules;
 use crate::slot::{LastTrade, OpenSlot, PriceUnits};
 use crate::symbol_view;
@@ -325,7 +325,7 @@ impl LiveSymbol {
                 at_us: now_us,
                 price: snapshot.price,
                 volatility: snapshot.volatility.ok(),
-                inputs: self.head.input_state(now_us, turn.rules),
+                inputs_ready: self.head.inputs_ready(now_us, turn.rules),
                 watched_symbols: turn.watched_symbols,
                 indicators: &symbol_view::indicators_json(&snapshot, units),
                 offset: turn.offset,
@@ -455,13 +455,10 @@ impl Head {
     }
 
     /// Inputs are ready where the VWAP window is full and no gap reaches into it.
-    fn input_state(&self, now_us: i64, rules: &Rules) -> InputState {
+    /// They are never stale: the newest of them is the slot that just closed.
+    fn inputs_ready(&self, now_us: i64, rules: &Rules) -> bool {
         let span_us = rules.vwap_window_us();
-        if self.is_full(span_us, now_us) && !self.gaps.overlap(now_us - span_us, now_us) {
-            InputState::Ready
-        } else {
-            InputState::Warming
-        }
+        self.is_full(span_us, now_us) && !self.gaps.overlap(now_us - span_us, now_us)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod children;
 pub mod commands;
 pub mod context;
 pub mod crash_points;
+pub mod finalizer;
 pub mod kafka;
 pub mod leader;
 pub mod logging;

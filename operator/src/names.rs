@@ -8,8 +8,6 @@ use kube::{Resource, ResourceExt};
 
 /// Field manager of every apply.
 pub const FIELD_MANAGER: &str = "assay-operator";
-/// Finalizer: topics and groups live outside the cluster.
-pub const FINALIZER: &str = "assay.dev/pipeline";
 /// Label that ties an object to its pipeline.
 pub const PIPELINE_LABEL: &str = "assay.dev/pipeline";
 /// Label that ties an object to its revision.

@@ -23,7 +23,6 @@ impl PartitionState {
     #[cold]
     pub(super) fn fault(&mut self, number: usize, offset: i64, message: String, effects: &mut Effects) {
         let entry = self.symbols.entry_mut(number);
-        self.watched_symbols -= u64::from(entry.is_watched());
         if let SymbolState::Live(live) = &entry.state {
             entry.state = SymbolState::Faulted(FaultedSymbol {
                 last: live.head.last,
@@ -35,6 +34,8 @@ impl PartitionState {
             offset,
             message,
         });
+        // Counted anew: the panic may have come in the middle of the symbol's first close.
+        self.watched_symbols = self.symbols.in_order().map(|entry| u64::from(entry.is_watched())).sum();
         self.schedule.set(number, None);
         self.touch(number);
     }

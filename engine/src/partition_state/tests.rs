@@ -308,6 +308,27 @@ fn a_panic_at_a_close_leaves_one_symbol_out_and_the_others_in() {
 }
 
 #[test]
+fn a_panic_at_the_first_close_of_a_symbol_leaves_the_count_of_the_others_right() {
+    for others in [&[][..], &["B", "C"]] {
+        let mut bench = Bench::new();
+        bench.state.panic_at_close("A", START_US + SECOND_US);
+        for second in 0..5_i64 {
+            for symbol in others.iter().chain(&["A"]) {
+                bench.trade(trade(symbol, second.unsigned_abs(), second));
+            }
+        }
+        assert_eq!(bench.effects.faults.len(), 1);
+        assert_eq!(bench.state.watched_symbols, others.len() as u64);
+        bench.restart();
+        assert_eq!(
+            bench.state.watched_symbols,
+            others.len() as u64,
+            "a restored state counts the same"
+        );
+    }
+}
+
+#[test]
 fn a_fault_is_the_same_in_every_replay_and_survives_a_restart() {
     let (mut one, mut other) = (faulted(), faulted());
     assert_eq!(one.effects, other.effects);

@@ -28,17 +28,6 @@ impl Level {
     }
 }
 
-/// Whether the inputs of a forecast can be relied on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum InputState {
-    /// Windows are full and fresh.
-    Ready,
-    /// A window has not filled yet, or has a gap.
-    Warming,
-    /// The newest input is too old.
-    Stale,
-}
-
 /// What a level is judged by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
@@ -52,8 +41,8 @@ pub struct Evidence {
     pub cases: f64,
     /// Brier skill of the last 200 outcomes; `None` before the first.
     pub recent_skill: Option<f64>,
-    /// State of the inputs.
-    pub inputs: InputState,
+    /// Whether the windows behind the indicators are full and without a gap.
+    pub inputs_ready: bool,
 }
 
 /// Below this many cases a level is LOW.
@@ -116,7 +105,7 @@ impl ConfidenceScorer {
     #[must_use]
     pub fn level(&self, evidence: &Evidence) -> Level {
         let unskilled = evidence.recent_skill.is_some_and(|skill| skill < UNSKILLED);
-        if evidence.cases < FEW_CASES || evidence.inputs != InputState::Ready || unskilled {
+        if evidence.cases < FEW_CASES || !evidence.inputs_ready || unskilled {
             return Level::Low;
         }
         let skilled = evidence.recent_skill.is_some_and(|skill| skill > 0.0);
@@ -143,7 +132,7 @@ mod tests {
             base_cases: 1_000.0,
             cases: 200.0,
             recent_skill: Some(0.05),
-            inputs: InputState::Ready,
+            inputs_ready: true,
         }
     }
 
@@ -180,11 +169,7 @@ mod tests {
                 ..strong()
             },
             Evidence {
-                inputs: InputState::Stale,
-                ..strong()
-            },
-            Evidence {
-                inputs: InputState::Warming,
+                inputs_ready: false,
                 ..strong()
             },
             Evidence {

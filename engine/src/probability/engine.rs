@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::{member_inputs, pooled_inputs};
 use super::{
-    BUCKETS, BaseRate, Bucket, ConfidenceScorer, Direction, Distribution, Evidence, GRID_US, InputState, Label, Level,
-    Opinion, Parameters, TrackRecord, Weights, pool,
+    BUCKETS, BaseRate, Bucket, ConfidenceScorer, Direction, Distribution, Evidence, GRID_US, Label, Level, Opinion,
+    Parameters, TrackRecord, Weights, pool,
 };
 use crate::effects::Effects;
 use crate::evaluation::calibration::log_loss;
@@ -37,8 +37,8 @@ pub struct Moment<'a> {
     pub price: f64,
     /// σ: standard deviation of 60-second log returns; `None` while unknown.
     pub volatility: Option<f64>,
-    /// Whether the indicators can be relied on.
-    pub inputs: InputState,
+    /// Whether the windows behind the indicators are full and without a gap.
+    pub inputs_ready: bool,
     /// Symbols of the partition with a closed slot: among how many cells a level must stand out.
     pub watched_symbols: u64,
     /// The indicators as a canonical JSON object.
@@ -317,7 +317,7 @@ impl<'a> Freezer<'a> {
             base_cases: self.engine.base.independent_cases(self.parameters),
             cases,
             recent_skill: self.recent_skill(Some(call.strategy)),
-            inputs: self.moment.inputs,
+            inputs_ready: self.moment.inputs_ready,
         })
     }
 

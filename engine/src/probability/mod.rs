@@ -18,7 +18,7 @@ pub mod weights;
 mod tests;
 
 pub use base_rate::{BaseRate, GRID_US};
-pub use confidence::{ConfidenceScorer, Evidence, InputState, Level};
+pub use confidence::{ConfidenceScorer, Evidence, Level};
 pub use distribution::{Direction, Distribution, Label};
 pub use engine::{Call, Moment, ProbabilityEngine, Surroundings};
 pub use inverse_normal::inverse_normal_cdf;

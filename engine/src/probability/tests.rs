@@ -58,7 +58,7 @@ fn moment(at_us: i64) -> Moment<'static> {
         at_us,
         price: 100.0,
         volatility: Some(0.001),
-        inputs: InputState::Ready,
+        inputs_ready: true,
         watched_symbols: 1,
         indicators: r#"{"z":2.5}"#,
         offset: 7,

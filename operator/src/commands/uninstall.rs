@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use assay_crds::StrategyPipeline;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use crate::args::UninstallArgs;
-use crate::names::FINALIZER;
+use crate::finalizer;
 
 /// Only metadata: a pipeline that this release cannot read is let go like any other.
 type Pipeline = PartialObjectMeta<StrategyPipeline>;
@@ -94,14 +93,13 @@ fn full_name(pipeline: &Pipeline) -> String {
 async fn release_all(client: &Client, pipelines: &Api<StrategyPipeline>) -> Result<(), UninstallError> {
     loop {
         let mut conflicts = 0;
-        for pipeline in list(pipelines).await?.iter().filter(|pipeline| is_ours(pipeline)) {
-            let patch = Patch::Merge(without_finalizer(pipeline));
-            match api_of(client, pipeline)
-                .patch_metadata(&pipeline.name_any(), &PatchParams::default(), &patch)
-                .await
-            {
-                Ok(_) => info!(pipeline = full_name(pipeline), "released"),
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
+        for pipeline in list(pipelines)
+            .await?
+            .iter()
+            .filter(|one| finalizer::is_on(&one.metadata))
+        {
+            match finalizer::take_off(client, &pipeline.metadata).await {
+                Ok(()) => info!(pipeline = full_name(pipeline), "released"),
                 Err(kube::Error::Api(status)) if status.code == 409 => conflicts += 1,
                 Err(source) => {
                     return Err(UninstallError::Api {
@@ -115,20 +113,6 @@ async fn release_all(client: &Client, pipelines: &Api<StrategyPipeline>) -> Resu
             return Ok(());
         }
     }
-}
-
-fn is_ours(pipeline: &Pipeline) -> bool {
-    pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
-}
-
-/// The resource version makes the API server refuse where the list of finalizers is no longer the one we read.
-fn without_finalizer(pipeline: &Pipeline) -> serde_json::Value {
-    let others: Vec<_> = pipeline
-        .finalizers()
-        .iter()
-        .filter(|finalizer| *finalizer != FINALIZER)
-        .collect();
-    json!({"metadata": {"resourceVersion": pipeline.resource_version(), "finalizers": others}})
 }
 
 async fn delete_all(client: &Client, pipelines: &Api<StrategyPipeline>, limit: Duration) -> Result<(), UninstallError> {
@@ -189,34 +173,4 @@ async fn pause_until(
     }
     sleep(PAUSE).await;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pipeline(finalizers: &[&str]) -> Pipeline {
-        let finalizers: Vec<String> = finalizers.iter().map(|&finalizer| finalizer.to_owned()).collect();
-        let metadata =
-            json!({"name": "majors", "namespace": "trading", "resourceVersion": "7", "finalizers": finalizers});
-        serde_json::from_value(
-            json!({"apiVersion": "assay.dev/v1alpha1", "kind": "StrategyPipeline", "metadata": metadata}),
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn only_our_finalizer_goes() {
-        let patch = without_finalizer(&pipeline(&["example.org/theirs", FINALIZER]));
-        assert_eq!(
-            patch,
-            json!({"metadata": {"resourceVersion": "7", "finalizers": ["example.org/theirs"]}})
-        );
-    }
-
-    #[test]
-    fn a_pipeline_without_our_finalizer_is_left_alone() {
-        assert!(!is_ours(&pipeline(&["example.org/theirs"])));
-        assert!(is_ours(&pipeline(&[FINALIZER])));
-    }
 }

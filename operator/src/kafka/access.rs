@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::handle::KafkaError;
+use super::error::KafkaError;
 
 /// Remembers the last refusal since a call worked.
 #[derive(Debug, Default)]

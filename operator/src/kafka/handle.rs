@@ -12,103 +12,17 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex;
 
 use super::access::AccessWatch;
-use super::bounds::{Bounds, LogBounds, SharedBounds};
 use super::config::Connection;
+use super::error::KafkaError;
 use super::kafka_admin::{self, TopicDescription};
-use super::topics::{self, SharedTopics};
+use super::shared::{Answer, Shared};
 
 /// How long one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(8);
+/// Log bounds younger than this are not asked for again.
+const BOUNDS_AGE: Duration = Duration::from_secs(5);
 /// Settings of brokers, which change with a restart, are not asked for again before this.
 const BROKERS_AGE: Duration = Duration::from_mins(1);
-
-/// What went wrong at Kafka, by what can be done about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KafkaError {
-    /// No broker answered in time.
-    #[error("Kafka cannot be reached: {0}; check spec.kafka.bootstrapServers, the network and the brokers")]
-    Unreachable(String),
-    /// The credential is wrong, or the mechanism is not offered.
-    #[error(
-        "Kafka refused the login: {0}; correct the Secret that spec.kafka.security.credentialsSecret names, and spec.kafka.security.mechanism"
-    )]
-    LoginRefused(String),
-    /// We do not believe the brokers.
-    #[error(
-        "the brokers' certificate is not accepted: {0}; the authorities in spec.kafka.security.caSecret must have signed it, it must not have expired, and it must hold the names in spec.kafka.bootstrapServers"
-    )]
-    BrokerCertificate(String),
-    /// The brokers do not believe us.
-    #[error(
-        "the brokers do not accept this client's certificate: {0}; correct the Secret that spec.kafka.security.clientCertificateSecret names"
-    )]
-    ClientCertificate(String),
-    /// The credential lacks a right.
-    #[error("Kafka denied {0}; grant that ACL to the user of spec.kafka.security")]
-    Denied(String),
-    /// The brokers refused the request.
-    #[error("Kafka refused: {0}")]
-    Refused(String),
-    /// The client could not be made.
-    #[error("spec.kafka cannot be used: {0}; correct spec.kafka.security or clientConfig")]
-    Configuration(String),
-    /// A defect or lack of memory.
-    #[error("internal: {0}")]
-    Internal(String),
-}
-
-impl KafkaError {
-    /// Names the right that a denied call would have needed.
-    fn wanting(self, right: &str) -> Self {
-        match self {
-            Self::Denied(reason) => Self::Denied(format!("{right} ({reason})")),
-            other => other,
-        }
-    }
-
-    /// Whether no call of this pass is worth its time: nobody answers, or we are not let in.
-    #[must_use]
-    pub fn is_silence(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable(_) | Self::LoginRefused(_) | Self::BrokerCertificate(_) | Self::ClientCertificate(_)
-        )
-    }
-
-    /// Sorts an error code of librdkafka.
-    pub(super) fn from_code(code: RDKafkaErrorCode, reason: &str) -> Self {
-        use RDKafkaErrorCode as Code;
-        let reason = if reason.is_empty() {
-            code.to_string()
-        } else {
-            reason.to_owned()
-        };
-        match code {
-            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-                Self::Denied(reason)
-            }
-            Code::Authentication | Code::SaslAuthenticationFailed => Self::LoginRefused(reason),
-            Code::OperationTimedOut
-            | Code::RequestTimedOut
-            | Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::SSL
-            | Code::Resolve => Self::Unreachable(reason),
-            _ => Self::Refused(reason),
-        }
-    }
-
-    fn from_client(error: &rdkafka::error::KafkaError) -> Self {
-        let code = match error {
-            rdkafka::error::KafkaError::AdminOp(code) => Some(*code),
-            other => other.rdkafka_error_code(),
-        };
-        match code {
-            Some(code) => Self::from_code(code, &error.to_string()),
-            None => Self::Internal(error.to_string()),
-        }
-    }
-}
 
 /// A topic with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +31,26 @@ pub struct TopicFound {
     pub description: TopicDescription,
     /// Settings by name; the error where they may not be read.
     pub settings: Result<BTreeMap<String, String>, KafkaError>,
+}
+
+/// First offset and end of one partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// First offset that is still there.
+    pub start: i64,
+    /// Offset of the next record.
+    pub end: i64,
+}
+
+/// Bounds by partition; a partition that could not be read is not in the map.
+pub type Bounds = BTreeMap<i32, LogBounds>;
+
+/// A topic's log: another id under the same name is another log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Log {
+    topic: String,
+    id: String,
+    partitions: i32,
 }
 
 /// Which offset is asked for.
@@ -134,8 +68,8 @@ pub enum OffsetQuestion {
 pub struct KafkaHandle {
     admin: AdminClient<DefaultClientContext>,
     access: AccessWatch,
-    topics: SharedTopics,
-    bounds: SharedBounds,
+    topics: Shared<String, TopicFound>,
+    bounds: Shared<Log, Bounds>,
     /// Whether brokers create topics by themselves, as last read. Held while it is read: whoever waited finds what the one before read.
     auto_creation: Mutex<Option<(Instant, Option<bool>)>>,
     calls: IntCounterVec,
@@ -152,8 +86,8 @@ impl KafkaHandle {
         Ok(Self {
             admin: admin.map_err(|error| KafkaError::Configuration(error.to_string()))?,
             access: AccessWatch::default(),
-            topics: SharedTopics::new(age),
-            bounds: SharedBounds::default(),
+            topics: Shared::new(age),
+            bounds: Shared::new(BOUNDS_AGE),
             auto_creation: Mutex::default(),
             calls,
         })
@@ -172,20 +106,24 @@ impl KafkaHandle {
     /// # Errors
     /// Where Kafka does not answer or denies the description.
     pub async fn topic(self: &Arc<Self>, name: &str) -> Result<Option<TopicFound>, KafkaError> {
-        let found = self.topics.get(name, |names| self.read_topics(names)).await;
+        let found = self.topics.get(&name.to_owned(), |names| self.read_topics(names)).await;
         if matches!(found, Ok(None)) {
-            self.bounds.forget(name);
+            self.forget_bounds(name);
         }
         found
     }
 
     /// Has the topic be read anew when it is asked for next.
     pub fn forget(&self, topic: &str) {
-        self.topics.forget(topic);
+        self.topics.forget(|name| name == topic);
+    }
+
+    fn forget_bounds(&self, topic: &str) {
+        self.bounds.forget(|log| log.topic == topic);
     }
 
     /// Two questions for all topics.
-    async fn read_topics(self: &Arc<Self>, names: Vec<String>) -> BTreeMap<String, topics::Answer> {
+    async fn read_topics(self: &Arc<Self>, names: Vec<String>) -> BTreeMap<String, Answer<TopicFound>> {
         self.count("describe_topics");
         let (handle, asked) = (Arc::clone(self), names.clone());
         let described = blocking(move || {
@@ -339,7 +277,7 @@ impl KafkaHandle {
     /// Where Kafka refuses.
     pub async fn delete_topic(&self, name: &str) -> Result<(), KafkaError> {
         self.count("delete_topic");
-        self.bounds.forget(name);
+        self.forget_bounds(name);
         let answers = self.admin.delete_topics(&[name], &options()).await;
         self.forget(name);
         let answers = answers.map_err(|e| KafkaError::from_client(&e))?;
@@ -375,26 +313,44 @@ impl KafkaHandle {
     /// # Errors
     /// Where Kafka does not answer.
     pub async fn bounds(self: &Arc<Self>, topic: &str, description: &TopicDescription) -> Result<Bounds, KafkaError> {
-        let read = |asked| {
-            let handle = Arc::clone(self);
-            blocking(move || handle.read_bounds(&asked))
+        let log = Log {
+            topic: topic.to_owned(),
+            id: description.id.clone(),
+            partitions: description.partitions,
         };
-        self.bounds.get(topic, description, read).await
+        let bounds = self.bounds.get(&log, |logs| self.read_bounds(logs)).await;
+        Ok(bounds?.unwrap_or_default())
     }
 
-    fn read_bounds(&self, topics: &BTreeMap<String, i32>) -> Result<BTreeMap<String, Bounds>, KafkaError> {
-        let starts = self.read_offsets(topics, OffsetQuestion::Start)?;
-        let ends = self.read_offsets(topics, OffsetQuestion::End)?;
-        let mut bounds: BTreeMap<String, Bounds> = topics.keys().map(|topic| (topic.clone(), Bounds::new())).collect();
-        for ((topic, partition), start) in starts {
-            if let Some(&end) = ends.get(&(topic.clone(), partition)) {
-                bounds
-                    .entry(topic)
-                    .or_default()
-                    .insert(partition, LogBounds { start, end });
-            }
+    /// Two questions for all logs.
+    async fn read_bounds(self: &Arc<Self>, logs: Vec<Log>) -> BTreeMap<Log, Answer<Bounds>> {
+        // Of a topic made anew, the log before may still be among them.
+        let mut topics = BTreeMap::new();
+        for log in &logs {
+            let partitions = topics.entry(log.topic.clone()).or_insert(0);
+            *partitions = log.partitions.max(*partitions);
         }
-        Ok(bounds)
+        let handle = Arc::clone(self);
+        let read = blocking(move || {
+            let starts = handle.read_offsets(&topics, OffsetQuestion::Start)?;
+            let ends = handle.read_offsets(&topics, OffsetQuestion::End)?;
+            Ok((starts, ends))
+        });
+        let read = read.await;
+        let answer = |log: &Log| {
+            let (starts, ends) = read.as_ref().map_err(Clone::clone)?;
+            let bounds = (0..log.partitions).filter_map(|partition| {
+                let place = (log.topic.clone(), partition);
+                let (&start, &end) = starts.get(&place).zip(ends.get(&place))?;
+                Some((partition, LogBounds { start, end }))
+            });
+            Ok(Some(bounds.collect()))
+        };
+        let answers = logs.into_iter().map(|log| {
+            let answer = answer(&log);
+            (log, answer)
+        });
+        answers.collect()
     }
 
     /// One batched question for all partitions of one topic.

@@ -17,7 +17,7 @@ use rdkafka::client::Client;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
-use super::handle::KafkaError;
+use super::error::KafkaError;
 
 /// A topic as the brokers describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]

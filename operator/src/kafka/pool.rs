@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounterVec;
 
 use super::config::Connection;
-use super::handle::{KafkaError, KafkaHandle};
+use super::error::KafkaError;
+use super::handle::KafkaHandle;
 
 /// A handle that nobody asked for this long is closed.
 pub const IDLE_LIMIT: Duration = Duration::from_mins(3);

@@ -11,15 +11,15 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
-use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
+use kube::{Api, Resource};
 
 use super::apply::delete_if_there;
 use super::dereference::{Found, dereference};
 use super::error::PassError;
 use crate::context::Context;
 use crate::crash_points::crash_point;
-use crate::names::{self, FIELD_MANAGER, FINALIZER, PipelineKey};
+use crate::finalizer;
+use crate::names::{self, FIELD_MANAGER, PipelineKey};
 use crate::observe::Notice;
 use crate::topics::wishes;
 
@@ -28,50 +28,6 @@ const TRY_LIMIT: Duration = Duration::from_secs(30);
 
 /// What could not be cleaned up, with the reason.
 type Left = BTreeMap<String, String>;
-
-/// Whether the pipeline carries our finalizer.
-#[must_use]
-pub(super) fn is_held(pipeline: &StrategyPipeline) -> bool {
-    pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
-}
-
-/// Puts our finalizer on.
-///
-/// # Errors
-/// Where the API server refuses.
-pub(super) async fn hold(context: &Context, pipeline: &StrategyPipeline) -> Result<(), PassError> {
-    let mut finalizers = pipeline.finalizers().to_vec();
-    finalizers.push(FINALIZER.to_owned());
-    write_finalizers(context, &pipeline.metadata, &finalizers).await
-}
-
-/// Takes our finalizer off, and nobody else's.
-///
-/// # Errors
-/// Where the API server refuses.
-pub(super) async fn let_go(context: &Context, metadata: &ObjectMeta) -> Result<(), PassError> {
-    let all = metadata.finalizers.iter().flatten();
-    let others: Vec<String> = all.filter(|name| *name != FINALIZER).cloned().collect();
-    write_finalizers(context, metadata, &others).await
-}
-
-async fn write_finalizers(context: &Context, metadata: &ObjectMeta, finalizers: &[String]) -> Result<(), PassError> {
-    let (namespace, name) = (
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    );
-    let api: Api<StrategyPipeline> = Api::namespaced(context.client.clone(), namespace);
-    // The version makes the write fail where somebody changed the list meanwhile.
-    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
-    match api
-        .patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(PassError::write("the finalizer")(error)),
-    }
-}
 
 /// One try at a deletion; gives whether the pipeline was let go.
 ///
@@ -194,6 +150,11 @@ pub(super) async fn let_go_unread(context: &Context, invalid: &InvalidObject) ->
     let reason = format!("the pipeline could not be read: {}", invalid.error);
     write_note(context, &key, Left::from([("everything".to_owned(), reason)])).await;
     let_go(context, &invalid.metadata).await
+}
+
+async fn let_go(context: &Context, metadata: &ObjectMeta) -> Result<(), PassError> {
+    let taken_off = finalizer::take_off(&context.client, metadata).await;
+    taken_off.map_err(PassError::write("the finalizer"))
 }
 
 /// An event on the object, and a note that outlives it.

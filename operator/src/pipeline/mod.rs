@@ -25,6 +25,7 @@ pub use self::error::PassError;
 use self::validate::{Hold, Judgement, is_upgrade, topic_plans, validate};
 use crate::context::Context;
 use crate::crash_points::crash_point;
+use crate::finalizer;
 use crate::names::{FIELD_MANAGER, PAUSED, PipelineKey};
 use crate::observe::{Notice, Outcome, Pass};
 use crate::rollout::RolloutState;
@@ -108,8 +109,9 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     }
     let listed = tokio::time::timeout(LIST_LIMIT, context.children_listed()).await;
     listed.map_err(|_| PassError::Unlisted(LIST_LIMIT.as_secs()))?;
-    if !finalize::is_held(&pipeline) {
-        finalize::hold(context, &pipeline).await?;
+    if !finalizer::is_on(&pipeline.metadata) {
+        let put_on = finalizer::put_on(&context.client, &pipeline.metadata).await;
+        put_on.map_err(PassError::write("the finalizer"))?;
         crash_point!("finalizer.after");
     }
     pass.phase("dereference");
@@ -158,7 +160,7 @@ fn take_turn(context: &Context, found: &Found, judgement: &mut Judgement) {
 }
 
 async fn delete(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut Pass) -> Result<Action, PassError> {
-    if !finalize::is_held(&pipeline) {
+    if !finalizer::is_on(&pipeline.metadata) {
         pass.end(Outcome::Skipped);
         return Ok(Action::await_change());
     }
