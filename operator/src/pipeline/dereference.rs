@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use assay_crds::spec::Management;
-use assay_crds::{RevisionInstance, StrategyPipeline, StrategyPipelineStatus};
-use kube::ResourceExt;
+use assay_crds::{RevisionInstance, StrategyPipeline};
 
-use super::status::CATCHING_UP;
+use super::others::{claims_beside, claims_of, moving, named_beside};
 use crate::children::Workload;
 use crate::context::Context;
 use crate::kafka::{Bounds, Connection, KafkaError, KafkaHandle, OffsetQuestion, TopicFound};
 use crate::names::PipelineKey;
 use crate::secrets::{PipelineSecrets, SecretError};
 use crate::store::{Store, StoreError, StoreView};
-use crate::topics::{self, Claim, wishes};
+use crate::topics::{Claim, wishes};
 
 /// Everything that was found.
 pub struct Found {
@@ -35,6 +33,8 @@ pub struct Found {
     pub claims: Vec<Claim>,
     /// See `claims`.
     pub other_claims: Vec<Claim>,
+    /// Topics of this pipeline that another one names, which is to stay.
+    pub named_by_others: BTreeSet<String>,
     /// Other pipelines that cannot be read: whatever topic they name.
     pub unreadable: usize,
     /// Uids of pipelines that are moving to another revision now, this one left out.
@@ -94,6 +94,7 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
     let others: Vec<&StrategyPipeline> = readable
         .filter(|other| other.metadata.uid != pipeline.metadata.uid)
         .collect();
+    let ids = ids(&topics);
     let mut found = Found {
         config_maps: config_maps.keys().cloned().collect(),
         instances: instances(config_maps, &key),
@@ -107,7 +108,8 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
         topics,
         auto_creation,
         claims: claims_of(&pipeline),
-        other_claims: claims_beside(&pipeline, &others),
+        other_claims: claims_beside(&pipeline, &ids, &others),
+        named_by_others: named_beside(&pipeline, &ids, &others),
         unreadable,
         moving: moving(&others),
         bounds,
@@ -159,6 +161,12 @@ async fn read_kafka(pipeline: &StrategyPipeline, kafka: &Result<Arc<KafkaHandle>
     (topics, kafka.creates_topics_by_itself().await, bounds)
 }
 
+fn ids(topics: &BTreeMap<String, Result<Option<TopicFound>, KafkaError>>) -> BTreeSet<String> {
+    let there = topics.values().filter_map(|topic| topic.as_ref().ok()?.as_ref());
+    let ids = there.map(|topic| topic.description.id.clone());
+    ids.filter(|id| !id.is_empty()).collect()
+}
+
 /// A new instance begins at what its topic is now, not at what it was some seconds ago, and where the history window begins.
 async fn read_for_start(found: &mut Found) {
     if !super::validate::rollout(found).is_some_and(|rollout| rollout.is_new) {
@@ -196,48 +204,4 @@ fn instances(
     let all = config_maps.into_values().flatten();
     let ours = all.filter(|instance| instance.pipeline == key.uid);
     ours.map(|instance| (instance.revision.clone(), instance)).collect()
-}
-
-/// Claims of other pipelines that are to stay, on topics of this one.
-fn claims_beside(pipeline: &StrategyPipeline, others: &[&StrategyPipeline]) -> Vec<Claim> {
-    // Few of hundreds do: the rest costs a comparison each.
-    let meets = |other: &&&StrategyPipeline| {
-        topics::names(&other.spec).any(|name| topics::names(&pipeline.spec).any(|own| own == name))
-    };
-    let beside = others.iter().filter(meets);
-    let same_brokers =
-        |other: &StrategyPipeline| other.spec.kafka.bootstrap_servers == pipeline.spec.kafka.bootstrap_servers;
-    let staying = beside.filter(|other| other.metadata.deletion_timestamp.is_none() && same_brokers(other));
-    staying.flat_map(|other| claims_of(other)).collect()
-}
-
-/// Pipelines whose candidate replays the log. One that waits for a person's word costs nobody a turn.
-fn moving(others: &[&StrategyPipeline]) -> BTreeSet<String> {
-    let catches_up = |status: &StrategyPipelineStatus| {
-        let mut reasons = status.conditions.iter().map(|condition| condition.reason.as_str());
-        status.candidate_revision.is_some() && reasons.any(|reason| reason == CATCHING_UP)
-    };
-    let moving = others
-        .iter()
-        .filter(|other| other.status.as_ref().is_some_and(catches_up));
-    moving.filter_map(|other| other.uid()).collect()
-}
-
-/// Who only looks at a topic claims nothing.
-fn claims_of(pipeline: &StrategyPipeline) -> Vec<Claim> {
-    let key = PipelineKey::of(pipeline);
-    let created = pipeline
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map_or(0, |time| time.0.as_second());
-    wishes(&pipeline.spec)
-        .into_iter()
-        .filter(|wish| wish.management == Management::Managed)
-        .map(|wish| Claim {
-            pipeline: format!("{}/{}", key.namespace, key.name),
-            age: (created, key.uid.clone()),
-            wish,
-        })
-        .collect()
 }

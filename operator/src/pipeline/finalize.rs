@@ -108,9 +108,10 @@ async fn clean_up(context: &Context, pipeline: Arc<StrategyPipeline>) -> Result<
 
 /// Managed topics with policy Delete that no other pipeline names.
 fn topics_to_delete(found: &Found) -> Vec<String> {
-    let shared = |name: &str| found.other_claims.iter().any(|claim| claim.wish.name == name);
     let doomed = wishes(&found.pipeline.spec).into_iter().filter(|wish| {
-        wish.management == Management::Managed && wish.deletion == DeletionPolicy::Delete && !shared(&wish.name)
+        wish.management == Management::Managed
+            && wish.deletion == DeletionPolicy::Delete
+            && !found.named_by_others.contains(&wish.name)
     });
     doomed.map(|wish| wish.name).collect()
 }

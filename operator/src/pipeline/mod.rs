@@ -5,6 +5,7 @@ pub mod build;
 pub mod dereference;
 mod error;
 mod finalize;
+mod others;
 pub mod status;
 pub mod validate;
 

@@ -53,6 +53,24 @@ fn r6_a_topic_that_another_pipeline_names_is_not_deleted() -> Result<()> {
 }
 
 #[test]
+fn r6_a_topic_that_another_pipeline_only_looks_at_is_not_deleted() -> Result<()> {
+    let lab = Lab::start()?;
+    let topic = unique("raw.shared");
+    let mut owner = lab.manifest("owner", &topic);
+    owner["spec"]["source"]["deletionPolicy"] = json!("Delete");
+    lab.apply(&owner)?;
+    lab.until_condition("owner", "TopicsReady", "True", "Ready")?;
+    let mut reader = lab.manifest("reader", &topic);
+    reader["spec"]["source"]["management"] = json!("Observed");
+    lab.apply(&reader)?;
+    lab.until_condition("reader", "TopicsReady", "True", "Ready")?;
+    lab.delete("owner")?;
+    lab.wait_until_gone("owner")?;
+    assert!(topic_exists(&topic));
+    Ok(())
+}
+
+#[test]
 fn r6_with_the_broker_gone_it_lets_go_and_names_what_it_left_behind() -> Result<()> {
     let lab = Lab::with_brokers("127.0.0.1:1".to_owned())?;
     let mut manifest = lab.manifest("majors", "raw.trades");

@@ -40,6 +40,7 @@ fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
         auto_creation: Some(false),
         claims: Vec::new(),
         other_claims: Vec::new(),
+        named_by_others: BTreeSet::new(),
         unreadable: 0,
         moving: BTreeSet::new(),
         at_history: Some(bounds.keys().map(|p| (*p, 40)).collect()),
