@@ -78,8 +78,9 @@ pub(super) async fn apply(
         .keys()
         .map(|revision| names::revision_name(&found.key.name, revision));
     remove_left_over::<Deployment>(context, namespace, there, &names_of(&deployments)).await?;
-    // While pods of the old form run, one that restarts still needs what it mounted.
-    if found.workloads.values().all(|workload| workload.settled) {
+    // While pods of the old form run, one that restarts still needs what it mounted. The writes above may have begun a roll.
+    let standing = context.deployments.of(namespace, &found.key.name);
+    if standing.values().all(|workload| workload.settled) {
         let there = found.config_maps.iter().cloned();
         remove_left_over::<ConfigMap>(context, namespace, there, &names_of(&config_maps)).await?;
     }

@@ -1,8 +1,10 @@
 //! A pipeline's life: applied, started, promoted, changed, rolled back, suspended.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use assay_tests::scratch::unique;
-
+use kube::ResourceExt;
 use serde_json::json;
 
 use crate::lab::Lab;
@@ -50,6 +52,40 @@ fn r12_suspend_stops_processors_and_resume_goes_on_with_the_same_revision() -> R
     })?;
     assert_eq!(lab.instances()?.into_keys().collect::<Vec<_>>(), [revision]);
     Ok(())
+}
+
+#[test]
+fn what_pods_of_the_old_form_mount_stays_until_none_of_them_runs() -> Result<()> {
+    let lab = Lab::start()?;
+    let revision = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
+    let deployment = format!("deployment/majors-{revision}");
+    lab.kubectl(&["rollout", "pause", &deployment])?;
+    let seen =
+        "jsonpath={.metadata.generation}/{.status.observedGeneration} {.spec.replicas}/{.status.updatedReplicas}";
+    lab.wait("a Deployment at rest", || {
+        let seen = lab.kubectl(&["get", &deployment, "-o", seen])?;
+        let equal = |pair: &str| pair.split_once('/').is_some_and(|(left, right)| left == right);
+        Ok(seen.split_whitespace().all(equal).then_some(()))
+    })?;
+    let before = names_of_config_maps(&lab)?;
+    lab.patch(
+        "majors",
+        &json!({"spec": {"processor": {"commit": {"interval": "250ms"}}}}),
+    )?;
+    // The status of the pass that wrote the new form tells that the pass is over.
+    lab.until_condition("majors", "SettingsValid", "True", "Valid")?;
+    let during = names_of_config_maps(&lab)?;
+    assert_eq!((before.len(), during.len()), (1, 2));
+    assert!(during.is_superset(&before), "pods that restart need {before:?}");
+    lab.kubectl(&["rollout", "resume", &deployment])?;
+    lab.wait("the old ConfigMap to go", || {
+        let after = names_of_config_maps(&lab)?;
+        Ok((after.len() == 1 && after.is_disjoint(&before)).then_some(()))
+    })
+}
+
+fn names_of_config_maps(lab: &Lab) -> Result<BTreeSet<String>> {
+    Ok(lab.config_maps()?.iter().map(ResourceExt::name_any).collect())
 }
 
 #[test]
