@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_crds::spec::{PodSpec, ProcessorSpec, RolloutSpec, ScalingSpec, SettingsSpec};
+use assay_crds::spec::{DeadLettersSpec, PodSpec, ProcessorSpec, ResultsSpec, RolloutSpec, ScalingSpec, SourceSpec};
 use assay_crds::{GROUP, RevisionInstance, StrategyPipeline, StrategyPipelineSpec, VERSION};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
@@ -22,12 +22,12 @@ pub(super) fn build(pipeline: &StrategyPipeline, instance: &RevisionInstance) ->
         revision: instance.revision.clone(),
         reason: error.to_string(),
     };
-    let settings: SettingsSpec = serde_json::from_str(&instance.settings).map_err(failed)?;
+    let spec = what_processors_read(&pipeline.spec, instance).map_err(failed)?;
     let manifest = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "StrategyPipeline",
         "metadata": {"name": instance.name, "namespace": instance.namespace},
-        "spec": what_processors_read(&pipeline.spec, settings),
+        "spec": spec,
     });
     let data = BTreeMap::from([
         (PIPELINE_KEY.to_owned(), manifest.to_string()),
@@ -50,21 +50,37 @@ pub(super) fn build(pipeline: &StrategyPipeline, instance: &RevisionInstance) ->
     })
 }
 
-/// Without what only the operator reads: scaling a pipeline must not restart its pods.
-fn what_processors_read(spec: &StrategyPipelineSpec, settings: SettingsSpec) -> StrategyPipelineSpec {
+/// Without what only the operator reads: scaling a pipeline, or another retention of its topic, must not restart its pods. Settings and
+/// partitions are the revision's, and what is left out takes its default, so that the document stays whole and valid.
+fn what_processors_read(
+    spec: &StrategyPipelineSpec,
+    instance: &RevisionInstance,
+) -> Result<StrategyPipelineSpec, serde_json::Error> {
+    let results = json!({"postgres": spec.results.postgres, "redis": spec.results.redis});
     let processor = ProcessorSpec {
         commit: spec.processor.commit.clone(),
         pod: PodSpec::default(),
         ..ProcessorSpec::default()
     };
-    StrategyPipelineSpec {
-        settings,
+    Ok(StrategyPipelineSpec {
+        kafka: spec.kafka.clone(),
+        source: source(instance)?,
+        dead_letters: spec.dead_letters.as_ref().map(dead_letters).transpose()?,
+        settings: serde_json::from_str(&instance.settings)?,
+        results: serde_json::from_value::<ResultsSpec>(results)?,
         processor,
         scaling: ScalingSpec::default(),
         rollout: RolloutSpec::default(),
         suspend: false,
-        ..spec.clone()
-    }
+    })
+}
+
+fn source(instance: &RevisionInstance) -> Result<SourceSpec, serde_json::Error> {
+    serde_json::from_value(json!({"topic": instance.topic, "partitions": instance.partitions}))
+}
+
+fn dead_letters(dead: &DeadLettersSpec) -> Result<DeadLettersSpec, serde_json::Error> {
+    serde_json::from_value(json!({"topic": dead.topic}))
 }
 
 fn digest(data: &BTreeMap<String, String>) -> String {

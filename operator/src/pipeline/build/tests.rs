@@ -74,6 +74,41 @@ fn what_the_processor_is_told_is_a_valid_document() {
 }
 
 #[test]
+fn what_becomes_of_topics_and_old_rows_does_not_touch_the_config_map() {
+    let before = built(FULL, |_| ());
+    let after = built(FULL, |pipeline| {
+        let source = &mut pipeline.spec.source;
+        source.config.insert("segment.bytes".into(), "1048576".into());
+        source.replication_factor += 1;
+        source.management = assay_crds::spec::Management::Observed;
+        source.deletion_policy = assay_crds::spec::DeletionPolicy::Delete;
+        pipeline.spec.dead_letters.as_mut().unwrap().partitions += 1;
+        pipeline.spec.results.retention = "1h".into();
+    });
+    assert_eq!(config_map_name(&before), config_map_name(&after));
+}
+
+#[test]
+fn more_partitions_in_the_manifest_leave_the_revisions_that_run_alone() {
+    let before = built(MAJORS, |_| ());
+    let after = built(MAJORS, |pipeline| pipeline.spec.source.partitions = 24);
+    assert_eq!(config_map_name(&before), config_map_name(&after));
+}
+
+#[test]
+fn a_retention_that_is_too_short_for_the_settings_before_is_no_matter_of_their_processors() {
+    let resources = built(FULL, |pipeline| {
+        pipeline
+            .spec
+            .source
+            .config
+            .insert("retention.ms".into(), "3600000".into());
+    });
+    let data = resources.config_maps[0].data.as_ref().unwrap();
+    load_pipeline(&data["pipeline.json"]).unwrap_or_else(|problems| panic!("{problems}"));
+}
+
+#[test]
 fn scaling_and_rollout_do_not_touch_the_config_map() {
     let before = built(FULL, |_| ());
     let after = built(FULL, |pipeline| {
