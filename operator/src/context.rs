@@ -162,7 +162,7 @@ impl Context {
         Ok(())
     }
 
-    /// Notes that a pipeline's own status tells of its upgrade, or that there is none.
+    /// Notes that a pipeline's own status tells of its upgrade, or that there is none, or that it is at rest.
     pub fn upgrade_is_told(&self, uid: &str) {
         self.upgrading
             .lock()

@@ -23,11 +23,12 @@ use self::apply::{apply, stop_all};
 use self::build::{Blueprint, build};
 use self::dereference::{Found, dereference, read_topics_again};
 pub use self::error::PassError;
+use self::others::is_at_rest;
 use self::validate::{Hold, Judgement, is_upgrade, topic_plans, validate};
 use crate::context::Context;
 use crate::crash_points::crash_point;
 use crate::finalizer;
-use crate::names::{FIELD_MANAGER, PAUSED, PipelineKey};
+use crate::names::{FIELD_MANAGER, PipelineKey};
 use crate::observe::{Notice, Outcome, Pass};
 use crate::rollout::RolloutState;
 use crate::scaling::{self, Rates, Sample};
@@ -104,7 +105,8 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     if pipeline.metadata.deletion_timestamp.is_some() {
         return delete(context, pipeline, pass).await;
     }
-    if pipeline.annotations().get(PAUSED).is_some_and(|value| value == "true") {
+    if others::is_paused(&pipeline) {
+        context.upgrade_is_told(&PipelineKey::of(&pipeline).uid);
         pass.end(Outcome::Skipped);
         return Ok(Action::await_change());
     }
@@ -141,7 +143,9 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
 /// An upgrade that is judged to be free to start still needs its turn among the passes that run now.
 fn take_turn(context: &Context, found: &Found, judgement: &mut Judgement) {
     let uid = &found.key.uid;
-    if !is_upgrade(found, judgement) {
+    if is_at_rest(&found.pipeline) {
+        context.upgrade_is_told(uid);
+    } else if !is_upgrade(found, judgement) {
         // Once the status in the watch names the candidate, everybody counts it; an upgrade that is over needs no counting.
         let status = found.pipeline.status.as_ref();
         let is_told = status.is_some_and(|status| status.candidate_revision.is_some());

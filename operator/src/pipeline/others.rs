@@ -7,7 +7,7 @@ use assay_crds::{StrategyPipeline, StrategyPipelineStatus};
 use kube::ResourceExt;
 
 use super::status::CATCHING_UP;
-use crate::names::PipelineKey;
+use crate::names::{PAUSED, PipelineKey};
 use crate::topics::{Claim, names, wishes};
 
 /// Claims of other pipelines that are to stay, on topics of this one; `ids` are those of its topics.
@@ -78,7 +78,16 @@ pub(super) fn claims_of(pipeline: &StrategyPipeline) -> Vec<Claim> {
         .collect()
 }
 
-/// Uids of pipelines whose candidate replays the log. One that waits for a person's word costs nobody a turn.
+/// Whether nothing of a pipeline moves because a person wants it so: no pod of it runs, or nobody looks after those that do.
+pub(super) fn is_at_rest(pipeline: &StrategyPipeline) -> bool {
+    is_paused(pipeline) || pipeline.spec.suspend || pipeline.spec.processor.replicas == 0
+}
+
+pub(super) fn is_paused(pipeline: &StrategyPipeline) -> bool {
+    pipeline.annotations().get(PAUSED).is_some_and(|value| value == "true")
+}
+
+/// Uids of pipelines whose candidate replays the log. One that waits for a person, or is at rest, costs nobody a turn.
 pub(super) fn moving(others: &[&StrategyPipeline]) -> BTreeSet<String> {
     let catches_up = |status: &StrategyPipelineStatus| {
         let mut reasons = status.conditions.iter().map(|condition| condition.reason.as_str());
@@ -86,7 +95,7 @@ pub(super) fn moving(others: &[&StrategyPipeline]) -> BTreeSet<String> {
     };
     let moving = others
         .iter()
-        .filter(|other| other.status.as_ref().is_some_and(catches_up));
+        .filter(|other| !is_at_rest(other) && other.status.as_ref().is_some_and(catches_up));
     moving.filter_map(|other| other.uid()).collect()
 }
 
@@ -94,7 +103,8 @@ pub(super) fn moving(others: &[&StrategyPipeline]) -> BTreeSet<String> {
 mod tests {
     use assay_crds::load_pipeline;
     use assay_crds::status::TopicStatus;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use rstest::rstest;
 
     use super::*;
 
@@ -148,5 +158,34 @@ mod tests {
         let mut other = pipeline("a:1,b:1");
         other.metadata.deletion_timestamp = Some(Time(k8s_openapi::jiff::Timestamp::now()));
         assert!(!is_named(&other));
+    }
+
+    /// One whose candidate replays the log.
+    fn catching_up() -> StrategyPipeline {
+        let mut pipeline = pipeline("a:1");
+        pipeline.metadata.uid = Some("one".into());
+        let condition = Condition {
+            type_: "RolloutComplete".into(),
+            status: "False".into(),
+            reason: CATCHING_UP.into(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(k8s_openapi::jiff::Timestamp::now()),
+        };
+        let status = pipeline.status.get_or_insert_default();
+        status.candidate_revision = Some("0123456789-2".into());
+        status.conditions = vec![condition];
+        pipeline
+    }
+
+    #[rstest]
+    #[case::suspended(|p: &mut StrategyPipeline| p.spec.suspend = true)]
+    #[case::without_pods(|p: &mut StrategyPipeline| p.spec.processor.replicas = 0)]
+    #[case::paused(|p: &mut StrategyPipeline| { p.annotations_mut().insert(PAUSED.into(), "true".into()); })]
+    fn who_is_at_rest_holds_no_turn(#[case] rest: fn(&mut StrategyPipeline)) {
+        let mut pipeline = catching_up();
+        assert_eq!(moving(&[&pipeline]).len(), 1);
+        rest(&mut pipeline);
+        assert_eq!(moving(&[&pipeline]), BTreeSet::new());
     }
 }

@@ -132,7 +132,7 @@ fn revisions(found: &Found, judgement: &Judgement) -> Vec<RevisionStatus> {
 /// Whether the wanted revision exists or is made in this pass. One that is held back before it was made is no candidate: others that wait
 /// for their turn count candidates.
 fn is_started(rollout: &Rollout, judgement: &Judgement) -> bool {
-    !rollout.is_new || judgement.hold.is_none()
+    !rollout.is_new || (judgement.hold.is_none() && rollout.state != RolloutState::PutOff)
 }
 
 fn phase(name: &str, live: Option<&str>, judgement: &Judgement) -> &'static str {
@@ -364,6 +364,12 @@ fn rollout_verdict(found: &Found, judgement: &Judgement) -> Verdict {
             "False",
             "Rejected",
             format!("revision {wanted} was refused; change spec.settings"),
+        ),
+        RolloutState::PutOff => Verdict::new(
+            kind,
+            "False",
+            "UpgradePending",
+            "this release's engine gives other results; a new revision starts when processors run again",
         ),
     }
 }

@@ -6,6 +6,7 @@ use assay_crds::{ENGINE_SEMANTICS, Problems, RevisionInputs, RevisionInstance, c
 
 use super::build::RevisionBlueprint;
 use super::dereference::Found;
+use super::others::is_at_rest;
 use crate::context::Settings;
 use crate::kafka::Bounds;
 use crate::names;
@@ -73,6 +74,9 @@ pub fn validate(found: &Found, settings: &Settings) -> Judgement {
         runs: Vec::new(),
         hold: None,
     };
+    if is_at_rest(&found.pipeline) && is_upgrade(found, &judgement) {
+        judgement.rollout = judgement.rollout.map(Rollout::put_off);
+    }
     judgement.hold = hold(found, &judgement, settings.max_concurrent_upgrades);
     if judgement.hold.is_none()
         && let Some(rollout) = &judgement.rollout
@@ -167,7 +171,8 @@ fn hold(found: &Found, judgement: &Judgement, most_upgrades: usize) -> Option<Ho
         return Some(Hold::Store(error.clone()));
     }
     let moving = found.moving.len();
-    (is_upgrade(found, judgement) && moving >= most_upgrades).then_some(Hold::UpgradePending(moving))
+    let starts = is_upgrade(found, judgement) && !is_at_rest(&found.pipeline);
+    (starts && moving >= most_upgrades).then_some(Hold::UpgradePending(moving))
 }
 
 /// Whether a new revision would start only because this build's engine means something else.

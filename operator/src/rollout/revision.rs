@@ -48,6 +48,8 @@ pub enum RolloutState {
     AwaitingPromotion,
     /// The wanted revision was refused by a person.
     Rejected,
+    /// The wanted revision starts when processors may run again.
+    PutOff,
 }
 
 /// The decision.
@@ -63,6 +65,19 @@ pub struct Rollout {
     pub promote: Option<&'static str>,
     /// Where it stands.
     pub state: RolloutState,
+}
+
+impl Rollout {
+    /// Leaves what is live as it is, and starts nothing beside it.
+    #[must_use]
+    pub fn put_off(mut self) -> Self {
+        self.run.remove(&self.wanted.to_string());
+        Self {
+            promote: None,
+            state: RolloutState::PutOff,
+            ..self
+        }
+    }
 }
 
 /// Decides which revisions run and whether the wanted one takes over.

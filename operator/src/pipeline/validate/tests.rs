@@ -9,6 +9,7 @@ use super::*;
 use crate::children::Workload;
 use crate::kafka::{KafkaCredentials, KafkaError, LogBounds, TopicDescription, TopicFound};
 use crate::names::PipelineKey;
+use crate::rollout::RolloutState;
 use crate::secrets::{Credential, PipelineSecrets, PostgresCredentials, TlsMaterial};
 use crate::store::StoredProgress;
 use crate::topics::Claim;
@@ -228,4 +229,25 @@ fn a_change_of_settings_waits_for_no_upgrade() {
     make_live(&mut found, "0123456789-1", live);
     found.moving = others(99);
     assert_eq!(validate(&found, &settings()).hold, None);
+}
+
+#[rstest]
+#[case::suspended(true, 1)]
+#[case::without_pods(false, 0)]
+fn a_pipeline_at_rest_starts_no_upgrade_and_waits_for_none(#[case] suspend: bool, #[case] replicas: i32) {
+    let mut found = found(|pipeline| {
+        pipeline.spec.suspend = suspend;
+        pipeline.spec.processor.replicas = replicas;
+    });
+    let old = stored(&found, ENGINE_SEMANTICS + 1, 60);
+    make_live(&mut found, "0123456789-1", old);
+    found.moving = others(99);
+    let judgement = validate(&found, &settings());
+    let runs: Vec<_> = judgement
+        .runs
+        .iter()
+        .map(|run| (run.instance.revision.as_str(), run.replicas))
+        .collect();
+    assert_eq!((judgement.hold, runs), (None, vec![("0123456789-1", 0)]));
+    assert_eq!(judgement.rollout.unwrap().state, RolloutState::PutOff);
 }
