@@ -96,7 +96,7 @@ impl Process {
         let health = Arc::new(HealthBoard::default());
         for dependency in [Dependency::Kafka, Dependency::Results, Dependency::Latest] {
             // `prepare` just reached all three.
-            health.works(dependency);
+            health.works(dependency, "prepare");
         }
         let pulse = Arc::new(Pulse::default());
         let rows_full = Arc::new(Notify::new());

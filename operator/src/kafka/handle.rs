@@ -1,7 +1,7 @@
 //! One broker set under one credential: topics, their settings, log ends. Every call is bounded in time and runs off the runtime.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
@@ -21,6 +21,9 @@ use super::shared::{Answer, Shared};
 const CALL_LIMIT: Duration = Duration::from_secs(8);
 /// Log bounds younger than this are not asked for again.
 const BOUNDS_AGE: Duration = Duration::from_secs(5);
+/// For so long silence is told at once to everybody but one: each silence costs seconds, and a pass that waits for it keeps others from
+/// starting.
+const SILENCE_AGE: Duration = Duration::from_secs(5);
 /// Settings of brokers, which change with a restart, are not asked for again before this.
 const BROKERS_AGE: Duration = Duration::from_mins(1);
 
@@ -68,6 +71,8 @@ pub enum OffsetQuestion {
 pub struct KafkaHandle {
     admin: AdminClient<DefaultClientContext>,
     access: AccessWatch,
+    /// The last answer was silence, and when somebody began to ask last.
+    silence: std::sync::Mutex<Option<(Instant, KafkaError)>>,
     topics: Shared<String, TopicFound>,
     bounds: Shared<Log, Bounds>,
     /// Whether brokers create topics by themselves, as last read. Held while it is read: whoever waited finds what the one before read.
@@ -86,6 +91,7 @@ impl KafkaHandle {
         Ok(Self {
             admin: admin.map_err(|error| KafkaError::Configuration(error.to_string()))?,
             access: AccessWatch::default(),
+            silence: std::sync::Mutex::default(),
             topics: Shared::new(age),
             bounds: Shared::new(BOUNDS_AGE),
             auto_creation: Mutex::default(),
@@ -113,6 +119,22 @@ impl KafkaHandle {
         found
     }
 
+    /// The silence that others met lately; one caller after each `SILENCE_AGE` is told nothing, and asks.
+    fn silence(&self) -> Option<KafkaError> {
+        let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        let (asked, error) = silence.as_mut()?;
+        if asked.elapsed() < SILENCE_AGE {
+            return Some(error.clone());
+        }
+        *asked = Instant::now();
+        None
+    }
+
+    fn note_silence(&self, silence: Option<&KafkaError>) {
+        let known = silence.map(|error| (Instant::now(), error.clone()));
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
     /// Has the topic be read anew when it is asked for next.
     pub fn forget(&self, topic: &str) {
         self.topics.forget(|name| name == topic);
@@ -124,6 +146,9 @@ impl KafkaHandle {
 
     /// Two questions for all topics.
     async fn read_topics(self: &Arc<Self>, names: Vec<String>) -> BTreeMap<String, Answer<TopicFound>> {
+        if let Some(silence) = self.silence() {
+            return names.into_iter().map(|name| (name, Err(silence.clone()))).collect();
+        }
         self.count("describe_topics");
         let (handle, asked) = (Arc::clone(self), names.clone());
         let described = blocking(move || {
@@ -137,7 +162,9 @@ impl KafkaHandle {
                 }
             }
         });
-        let described = match described.await {
+        let described = described.await;
+        self.note_silence(described.as_ref().err().filter(|error| error.is_silence()));
+        let described = match described {
             Ok(described) => described,
             Err(error) => return names.into_iter().map(|name| (name, Err(error.clone()))).collect(),
         };

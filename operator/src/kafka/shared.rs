@@ -40,25 +40,33 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
     /// What is known of `key`. `read` answers for all that it is given.
     ///
     /// What failed is asked for alone until it is answered: librdkafka fails a whole question where one of its topics was deleted
-    /// lately.
-    pub(super) async fn get<R>(&self, key: &K, read: impl FnOnce(Vec<K>) -> R) -> Answer<V>
+    /// lately. Only silence is not asked again at once, because it would cost the same seconds once more.
+    pub(super) async fn get<R>(&self, key: &K, read: impl Fn(Vec<K>) -> R) -> Answer<V>
     where
         R: Future<Output = BTreeMap<K, Answer<V>>>,
     {
-        let asked = self.ask(key);
+        let asked = self.with(|entries| ask(entries, key));
         if let Some(answer) = self.fresh(key, asked) {
             return answer;
         }
-        if self.with(|entries| entries.get(key).is_some_and(Entry::has_failed)) {
-            return self.read(key, vec![key.clone()], read).await;
+        if !self.with(|entries| entries.get(key).is_some_and(Entry::has_failed)) {
+            match self.get_together(key, asked, &read).await {
+                Err(error) if !error.is_silence() => {}
+                answer => return answer,
+            }
         }
+        self.read(key, vec![key.clone()], &read).await
+    }
+
+    async fn get_together<R>(&self, key: &K, asked: Instant, read: &impl Fn(Vec<K>) -> R) -> Answer<V>
+    where
+        R: Future<Output = BTreeMap<K, Answer<V>>>,
+    {
         let _turn = self.turn.lock().await;
         if let Some(answer) = self.fresh(key, asked) {
             return answer;
         }
-        // Somebody may have forgotten it while we waited.
-        self.ask(key);
-        self.read(key, self.stale(), read).await
+        self.read(key, self.due_with(key), read).await
     }
 
     /// Has everything that `which` names be read anew when it is asked for next, because it was changed, is gone or must be seen as it
@@ -67,7 +75,7 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
         self.with(|entries| entries.retain(|key, _| !which(key)));
     }
 
-    async fn read<R>(&self, key: &K, keys: Vec<K>, read: impl FnOnce(Vec<K>) -> R) -> Answer<V>
+    async fn read<R>(&self, key: &K, keys: Vec<K>, read: &impl Fn(Vec<K>) -> R) -> Answer<V>
     where
         R: Future<Output = BTreeMap<K, Answer<V>>>,
     {
@@ -84,17 +92,6 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
         own.unwrap_or_else(|| Err(KafkaError::Internal("no answer to a question".to_owned())))
     }
 
-    fn ask(&self, key: &K) -> Instant {
-        let now = Instant::now();
-        let new = Entry {
-            since: now,
-            asked: now,
-            read: None,
-        };
-        self.with(|entries| entries.entry(key.clone()).or_insert(new).asked = now);
-        now
-    }
-
     /// An answer that is young enough for somebody who waits since `asked`.
     fn fresh(&self, key: &K, asked: Instant) -> Option<Answer<V>> {
         self.with(|entries| {
@@ -104,20 +101,34 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
         })
     }
 
-    /// What somebody asked about lately and has an answer that is too old.
-    fn stale(&self) -> Vec<K> {
+    /// `key`, and what else somebody asked about lately and has an answer that is too old.
+    fn due_with(&self, key: &K) -> Vec<K> {
         self.with(|entries| {
+            // Somebody may have forgotten it while we waited.
+            ask(entries, key);
             entries.retain(|_, entry| entry.asked.elapsed() < super::pool::IDLE_LIMIT);
-            let stale = entries
-                .iter()
-                .filter(|(_, entry)| !entry.is_believed(self.age) && !entry.has_failed());
-            stale.map(|(key, _)| key.clone()).collect()
+            let is_due =
+                |other: &K, entry: &Entry<V>| other == key || !(entry.is_believed(self.age) || entry.has_failed());
+            let due = entries.iter().filter(|(other, entry)| is_due(other, entry));
+            due.map(|(key, _)| key.clone()).collect()
         })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<K, Entry<V>>) -> T) -> T {
         act(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Notes that somebody asks now.
+fn ask<K: Ord + Clone, V>(entries: &mut BTreeMap<K, Entry<V>>, key: &K) -> Instant {
+    let now = Instant::now();
+    let new = Entry {
+        since: now,
+        asked: now,
+        read: None,
+    };
+    entries.entry(key.clone()).or_insert(new).asked = now;
+    now
 }
 
 impl<V> Entry<V> {
@@ -151,6 +162,10 @@ mod tests {
         keys.into_iter().map(|key| (key, Ok(Some(number)))).collect()
     }
 
+    fn refused() -> Answer<usize> {
+        Err(KafkaError::Refused("unknown topic".into()))
+    }
+
     async fn silence(reads: &Cell<usize>, keys: Vec<&'static str>) -> Answers {
         let mut answers = read(reads, keys).await;
         for answer in answers.values_mut() {
@@ -170,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_read_for_one_is_told_to_all() {
         let (numbers, reads) = (Numbers::new(LONG), Cell::new(0));
-        numbers.ask(&"b");
+        numbers.with(|entries| ask(entries, &"b"));
         for key in ["a", "b", "a"] {
             assert_eq!(numbers.get(&key, |keys| read(&reads, keys)).await, Ok(Some(1)));
         }
@@ -196,7 +211,7 @@ mod tests {
         let (numbers, reads) = (Numbers::new(LONG), Cell::new(0));
         let changed_meanwhile = async |keys| {
             numbers.forget(|key| *key == "a");
-            numbers.ask(&"a");
+            numbers.with(|entries| ask(entries, &"a"));
             read(&reads, keys).await
         };
         numbers.get(&"a", changed_meanwhile).await.unwrap();
@@ -217,34 +232,22 @@ mod tests {
         let (numbers, asked) = (Numbers::new(Duration::ZERO), RefCell::new(Vec::new()));
         let spoilt = async |keys: Vec<&'static str>| {
             asked.borrow_mut().push(keys.clone());
-            let reads = Cell::new(0);
-            if keys.contains(&"deleted") {
-                return silence(&reads, keys).await;
+            let mut answers = read(&Cell::new(0), keys).await;
+            if answers.contains_key("deleted") {
+                answers.values_mut().for_each(|answer| *answer = refused());
             }
-            read(&reads, keys).await
+            answers
         };
         for key in ["a", "b", "deleted"] {
-            numbers.ask(&key);
+            numbers.with(|entries| ask(entries, &key));
         }
-        for round in 0..2 {
-            for (key, answers) in [("a", round > 0), ("b", true), ("deleted", false)] {
-                assert_eq!(
-                    numbers.get(&key, spoilt).await.is_ok(),
-                    answers,
-                    "{key} in round {round}"
-                );
+        for _ in 0..2 {
+            for (key, answers) in [("a", true), ("b", true), ("deleted", false)] {
+                assert_eq!(numbers.get(&key, spoilt).await.is_ok(), answers, "{key}");
             }
         }
-        assert_eq!(
-            *asked.borrow(),
-            [
-                vec!["a", "b", "deleted"],
-                vec!["b"],
-                vec!["deleted"],
-                vec!["a"],
-                vec!["a", "b"],
-                vec!["deleted"]
-            ]
-        );
+        let first = [vec!["a", "b", "deleted"], vec!["a"], vec!["b"], vec!["deleted"]];
+        let second = [vec!["a", "b"], vec!["a", "b"], vec!["deleted"]];
+        assert_eq!(*asked.borrow(), [first.as_slice(), &second].concat());
     }
 }

@@ -17,6 +17,7 @@ use crate::crash_points::crash_point;
 use crate::ingest::poll::PollCommand;
 use crate::partition::workers::Workers;
 use crate::partition::{CommitCycle, CycleStep, Resting, Verdict};
+use crate::resilience::Transient as _;
 use crate::resilience::health::{Dependency, HealthBoard};
 use crate::stores::{Advance, Fence, Progress, ResultStore, StoreError};
 use crate::telemetry::Metrics;
@@ -68,19 +69,17 @@ impl Flusher {
         checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut offsets = GroupOffsets::default();
         loop {
-            let request = tokio::select! {
-                _ = ticks.tick() => None,
-                () = rows_full.notified() => None,
-                _ = checks.tick() => {
-                    self.check().await;
-                    continue;
-                }
-                request = requests.recv() => match request {
-                    Some(request) => Some(request),
+            let (mut request, mut is_check) = (None, false);
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = rows_full.notified() => {}
+                _ = checks.tick() => is_check = true,
+                asked = requests.recv() => match asked {
+                    Some(asked) => request = Some(asked),
                     None => return,
                 },
-            };
-            self.flush(&mut offsets).await;
+            }
+            self.flush(&mut offsets, is_check).await;
             if let Some(request) = request {
                 // A requester that ran out of time needs no answer.
                 let _ = request.send(());
@@ -88,41 +87,37 @@ impl Flusher {
         }
     }
 
-    async fn flush(&self, offsets: &mut GroupOffsets) {
+    /// `checks`: also looks after partitions at rest, for which no commit would find out that the store lost one.
+    async fn flush(&self, offsets: &mut GroupOffsets, checks: bool) {
+        // From here to the verdicts the workers are held, whoever of them has something to commit.
         let collected = self.workers.collect(self.snapshots.is_idle()).await;
-        if !collected.advances.is_empty() {
-            let started = Instant::now();
-            let loads: Vec<Load> = collected.advances.iter().map(load_of).collect();
-            let verdicts = self.commit(CommitCycle::new(collected.advances)).await;
+        let resting = if checks {
+            self.workers.resting().await
+        } else {
+            Vec::new()
+        };
+        let loads: Vec<Load> = collected.advances.iter().map(load_of).collect();
+        let fences = fences(&loads, &resting);
+        let started = Instant::now();
+        let verdicts = self
+            .commit(CommitCycle::new(collected.advances).and_check(resting))
+            .await;
+        if !loads.is_empty() {
             self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-            self.count(&loads, &verdicts, offsets);
-            self.workers.settle(&by_fence(&loads, &verdicts));
-            let advanced = |partition: i32| verdicts.get(&partition) == Some(&Verdict::Advanced);
-            collected
-                .snapshots
-                .into_iter()
-                .filter(|image| advanced(image.fence.partition))
-                .for_each(|image| {
-                    self.snapshots.write_later(image);
-                });
         }
+        self.count(&loads, &verdicts, offsets);
+        self.workers.settle(&by_fence(fences, &verdicts));
+        let advanced = |partition: i32| verdicts.get(&partition) == Some(&Verdict::Advanced);
+        collected
+            .snapshots
+            .into_iter()
+            .filter(|image| advanced(image.fence.partition))
+            .for_each(|image| {
+                self.snapshots.write_later(image);
+            });
         if let Some(due) = offsets.due(Instant::now()) {
             // The poll thread is gone only when the process ends.
             let _ = self.poll.send(PollCommand::CommitOffsets(due));
-        }
-    }
-
-    /// Looks after partitions at rest, for which no commit would find out that the store lost one.
-    async fn check(&self) {
-        let resting = self.workers.resting().await;
-        let verdicts = self.commit(CommitCycle::check(resting.clone())).await;
-        let verdict = |Resting { fence, .. }: Resting| Some((fence.clone(), verdicts.get(&fence.partition)?.clone()));
-        let differing: Vec<_> = resting.into_iter().filter_map(verdict).collect();
-        for (_, verdict) in &differing {
-            self.count_setback(verdict);
-        }
-        if !differing.is_empty() {
-            self.workers.settle(&differing);
         }
     }
 
@@ -174,12 +169,12 @@ impl Flusher {
 
     fn note(&self, call: &'static str, error: Option<&StoreError>) {
         let Some(error) = error else {
-            return self.health.works(Dependency::Results);
+            return self.health.works(Dependency::Results, call);
         };
         self.metrics.errors.with_label_values(&[call]).inc();
         warn!(call, %error, "result store");
-        if error.is_outage() {
-            self.health.fails(Dependency::Results, error);
+        if error.was_asked() {
+            self.health.fails(Dependency::Results, call, error);
         }
     }
 
@@ -187,17 +182,14 @@ impl Flusher {
         let mut moved = 0;
         for load in loads {
             let partition = load.fence.partition;
-            match verdicts.get(&partition) {
-                Some(Verdict::Advanced) => {
-                    moved += 1;
-                    offsets.advanced(partition, load.to_offset);
-                    self.count_rows(load);
-                }
-                Some(setback) => self.count_setback(setback),
-                None => {}
+            if verdicts.get(&partition) == Some(&Verdict::Advanced) {
+                moved += 1;
+                offsets.advanced(partition, load.to_offset);
+                self.count_rows(load);
             }
         }
         self.metrics.commits.inc_by(u64::from(moved > 0));
+        verdicts.values().for_each(|verdict| self.count_setback(verdict));
     }
 
     fn count_setback(&self, verdict: &Verdict) {
@@ -261,9 +253,18 @@ fn load_of(advance: &Advance) -> Load {
     }
 }
 
-fn by_fence(loads: &[Load], verdicts: &BTreeMap<i32, Verdict>) -> Vec<(Fence, Verdict)> {
-    let verdict = |load: &Load| Some((load.fence.clone(), verdicts.get(&load.fence.partition)?.clone()));
-    loads.iter().filter_map(verdict).collect()
+/// Whom the verdicts are about.
+fn fences(loads: &[Load], resting: &[Resting]) -> Vec<Fence> {
+    let collected = loads.iter().map(|load| &load.fence);
+    collected.chain(resting.iter().map(|one| &one.fence)).cloned().collect()
+}
+
+fn by_fence(fences: Vec<Fence>, verdicts: &BTreeMap<i32, Verdict>) -> Vec<(Fence, Verdict)> {
+    let judged = fences.into_iter().filter_map(|fence| {
+        let verdict = verdicts.get(&fence.partition)?.clone();
+        Some((fence, verdict))
+    });
+    judged.collect()
 }
 
 /// Between half of a pause and the whole.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::log_client::LogClient;
+use super::log_client::{LogClient, LogError};
 use crate::partition::LogBounds;
 use crate::partition::workers::Workers;
 use crate::resilience::health::{Dependency, HealthBoard};
@@ -59,31 +59,40 @@ impl LagWatch {
         }
     }
 
-    /// `committed` is what the look before saw.
-    async fn look(&self, committed: &mut BTreeMap<i32, i64>) {
+    /// Of the partitions here. Without any, a question of its own tells whether Kafka answers.
+    async fn bounds(&self) -> Result<BTreeMap<i32, LogBounds>, LogError> {
         let reports = self.workers.report().await;
         let partitions: Vec<i32> = reports.iter().map(|report| report.partition).collect();
-        if partitions.is_empty() {
-            return;
-        }
-        match self.log.ask(move |log| log.bounds(&partitions)).await {
+        let question = move |log: &LogClient| match partitions.as_slice() {
+            [] => log.partition_count().map(|_| BTreeMap::new()),
+            here => log.bounds(here),
+        };
+        self.log.ask(question).await
+    }
+
+    /// `committed` is what the look before saw.
+    async fn look(&self, committed: &mut BTreeMap<i32, i64>) {
+        match self.bounds().await {
             Ok(bounds) => {
                 self.board.replace(bounds);
-                self.health.works(Dependency::Kafka);
+                self.health.works(Dependency::Kafka, "log_bounds");
             }
             Err(error) => {
                 self.board.replace(BTreeMap::new());
-                self.health.fails(Dependency::Kafka, &error);
+                self.health.fails(Dependency::Kafka, "log_bounds", &error);
             }
         }
-        for report in reports {
+        // Asked again: a partition may have gone while Kafka was asked, and its gauges with it.
+        for report in self.workers.report().await {
             let before = committed.insert(report.partition, report.committed);
             if before.is_some_and(|before| before < report.committed) {
                 self.health.goes_on(Dependency::Source, READ_SINCE);
             }
             let label = report.partition.to_string();
-            if let Some(lag) = self.board.of(report.partition, report.committed) {
-                self.metrics.lag_records.with_label_values(&[&label]).set(lag);
+            match self.board.of(report.partition, report.committed) {
+                Some(lag) => self.metrics.lag_records.with_label_values(&[&label]).set(lag),
+                // An error says that the gauge was never set.
+                None => drop(self.metrics.lag_records.remove_label_values(&[&label])),
             }
             if let Some(watermark) = report.watermark_us {
                 self.metrics

@@ -28,6 +28,9 @@ const FENCES_BEFORE_REJOIN: u32 = 3;
 /// A fenced partition is taken over again after half to all of this, times the number of fences.
 const FENCE_PAUSE: Duration = Duration::from_millis(300);
 
+/// The call that makes this process a member of the group.
+const JOIN: &str = "join";
+
 /// Why the process cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnershipError {
@@ -168,23 +171,25 @@ impl Ownership {
 
     /// Rights may be given back at any time, and librdkafka tries again by itself: the process stays and says what is missing.
     fn denied(&self, code: RDKafkaErrorCode) {
-        let (dependency, remedy) = match code {
+        let (dependency, call, remedy) = match code {
             RDKafkaErrorCode::GroupAuthorizationFailed => (
                 Dependency::Group,
+                JOIN,
                 "grant READ on the groups that begin with spec.kafka.groupPrefix to the user of spec.kafka.security",
             ),
             _ => (
                 Dependency::Source,
+                "fetch",
                 "grant READ on spec.source.topic to the user of spec.kafka.security",
             ),
         };
         warn!(%dependency, %code, remedy, "Kafka denies a right");
-        self.parts.health.fails(dependency, &format!("{code}; {remedy}"));
+        self.parts.health.fails(dependency, call, &format!("{code}; {remedy}"));
     }
 
     fn assigned(&mut self, partitions: &[i32]) {
         self.parts.health.joined();
-        self.parts.health.works(Dependency::Group);
+        self.parts.health.works(Dependency::Group, JOIN);
         self.fences.clear();
         for partition in partitions {
             self.take_over(*partition, Duration::ZERO);
@@ -248,6 +253,7 @@ impl Ownership {
             self.halt(partition);
             self.stays.remove(&partition);
             self.parts.health.stopped(partition, stop);
+            self.parts.metrics.forget_partition(partition);
             self.count();
         }
     }
@@ -272,7 +278,7 @@ impl Ownership {
             .ask(move |log| log.bounds(&[partition]))
             .await
             .unwrap_or_else(|error| {
-                self.parts.health.fails(Dependency::Kafka, &error);
+                self.parts.health.fails(Dependency::Kafka, "log_bounds", &error);
                 BTreeMap::new()
             });
         let reports = self.parts.workers.report().await;

@@ -117,12 +117,19 @@ impl TakeOver {
         answer
     }
 
-    fn note<T, E: Display>(&self, dependency: Dependency, call: &str, answer: Result<T, E>) -> Result<T, E> {
+    fn note<T, E: Display + Transient>(
+        &self,
+        dependency: Dependency,
+        call: &'static str,
+        answer: Result<T, E>,
+    ) -> Result<T, E> {
         match &answer {
-            Ok(_) => self.health.works(dependency),
+            Ok(_) => self.health.works(dependency, call),
             Err(error) => {
                 self.metrics.errors.with_label_values(&[call]).inc();
-                self.health.fails(dependency, error);
+                if error.was_asked() {
+                    self.health.fails(dependency, call, error);
+                }
             }
         }
         answer

@@ -7,6 +7,7 @@ pub mod memory;
 pub mod redis;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use assay_engine::SymbolView;
 use async_trait::async_trait;
@@ -34,6 +35,9 @@ pub enum LatestError {
     /// Unreachable, timed out or refused.
     #[error("the latest-state store cannot be reached: {0}; check results.redis and the server")]
     Unavailable(String),
+    /// The circuit is open: nothing was sent.
+    #[error("the latest-state store is not asked for another {0:?} after repeated failures")]
+    NotAsked(Duration),
     /// The server answers and does not let us in: a setting has to be changed.
     #[error("the latest-state store gives no access: {0}")]
     NoAccess(String),

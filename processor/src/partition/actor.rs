@@ -198,7 +198,7 @@ impl Actor {
 struct Worker {
     actors: BTreeMap<i32, Actor>,
     shared: Shared,
-    /// A flush was collected and not settled.
+    /// A flush is under way, whether or not it has anything from here.
     flushing: bool,
     /// Bytes stepped since the last collect.
     uncollected_bytes: u64,
@@ -380,7 +380,7 @@ impl Worker {
     fn collect(&mut self, wants_snapshot: bool) -> Collected {
         let partitions = self.actors.values_mut().map(|actor| &mut actor.partition);
         let advances: Vec<_> = partitions.filter_map(Partition::make_advance).collect();
-        self.flushing = !advances.is_empty();
+        self.flushing = true;
         self.uncollected_bytes = 0;
         let snapshots = wants_snapshot.then(|| self.snapshot()).flatten();
         Collected {

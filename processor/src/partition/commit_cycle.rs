@@ -1,7 +1,7 @@
 //! One flush of all dirty partitions: which call to the store comes next, and what its answer means for whom.
 //!
-//! The same cycle without a commit looks after partitions at rest: a store that lost commits in a failover would
-//! otherwise be noticed only by the next commit, and on a quiet log there is none.
+//! The same cycle looks after partitions at rest: a store that lost commits in a failover would otherwise be noticed only
+//! by their next commit, and on a quiet log there is none.
 //!
 //! Pure. The driver performs what [`CommitCycle::step`] names and hands the answer back, until it is `Done`.
 
@@ -66,20 +66,17 @@ impl CommitCycle {
         };
         Self {
             statements,
-            ..Self::check(Vec::new())
-        }
-    }
-
-    /// Compares partitions at rest with progress; a verdict is given only where they differ.
-    #[must_use]
-    pub fn check(resting: Vec<Resting>) -> Self {
-        Self {
-            statements: Vec::new(),
-            resting,
+            resting: Vec::new(),
             in_doubt: false,
             ambiguous: 0,
             verdicts: BTreeMap::new(),
         }
+    }
+
+    /// Also compares partitions at rest with progress; a verdict is given only where they differ.
+    #[must_use]
+    pub fn and_check(self, resting: Vec<Resting>) -> Self {
+        Self { resting, ..self }
     }
 
     /// What to do next.
@@ -101,6 +98,7 @@ impl CommitCycle {
                 // Those that did not move are fenced or stand elsewhere; progress tells which.
                 self.in_doubt = !self.due_is_settled();
             }
+            Err(StoreError::NotAsked(_)) => {}
             Err(error) if error.is_outage() => {
                 self.ambiguous += 1;
                 self.in_doubt = true;
@@ -299,6 +297,13 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_that_an_open_circuit_kept_is_in_no_doubt() {
+        let mut cycle = CommitCycle::new(vec![advance(0)]);
+        cycle.committed(Err(StoreError::NotAsked(std::time::Duration::from_secs(1))));
+        assert_eq!((due(&cycle), cycle.ambiguous()), (vec![0], 0));
+    }
+
+    #[test]
     fn own_epoch_at_another_offset_restarts_from_the_snapshot() {
         let mut cycle = CommitCycle::new(vec![advance(0)]);
         cycle.committed(Err(lost()));
@@ -340,15 +345,25 @@ mod tests {
 
     #[test]
     fn a_partition_at_rest_that_stands_where_it_believes_gets_no_verdict() {
-        let mut cycle = CommitCycle::check(vec![resting(0, 20)]);
+        let mut cycle = CommitCycle::new(vec![]).and_check(vec![resting(0, 20)]);
         assert_eq!(cycle.step(), CycleStep::ReadProgress);
         cycle.progress_read(&[progress(0, 1, 20)]);
         assert_eq!(verdicts(cycle), []);
     }
 
     #[test]
+    fn a_check_comes_after_the_commit_beside_it() {
+        let mut cycle = CommitCycle::new(vec![advance(0)]).and_check(vec![resting(1, 20)]);
+        assert_eq!(due(&cycle), [0]);
+        cycle.committed(Ok(vec![0]));
+        assert_eq!(cycle.step(), CycleStep::ReadProgress);
+        cycle.progress_read(&[progress(0, 1, 20), progress(1, 1, 5)]);
+        assert_eq!(verdicts(cycle), [(0, Verdict::Advanced), (1, Verdict::Restart)]);
+    }
+
+    #[test]
     fn commits_that_the_store_lost_are_noticed_at_rest() {
-        let mut cycle = CommitCycle::check(vec![resting(0, 20), resting(1, 20), resting(2, 20)]);
+        let mut cycle = CommitCycle::new(vec![]).and_check(vec![resting(0, 20), resting(1, 20), resting(2, 20)]);
         cycle.progress_read(&[progress(0, 1, 5), progress(1, 2, 20)]);
         let missing = Verdict::Stopped(Stop::ProgressMissing);
         assert_eq!(

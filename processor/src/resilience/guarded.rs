@@ -57,13 +57,13 @@ struct OpenCircuit(std::time::Duration);
 
 impl From<OpenCircuit> for StoreError {
     fn from(OpenCircuit(wait): OpenCircuit) -> Self {
-        Self::Unavailable(format!("circuit open for another {wait:?} after repeated failures"))
+        Self::NotAsked(wait)
     }
 }
 
 impl From<OpenCircuit> for LatestError {
     fn from(OpenCircuit(wait): OpenCircuit) -> Self {
-        Self::Unavailable(format!("circuit open for another {wait:?} after repeated failures"))
+        Self::NotAsked(wait)
     }
 }
 

@@ -1,6 +1,7 @@
 //! HEALTHY, DEGRADED or UNHEALTHY, with reasons a person can act on.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,9 @@ use crate::partition::Stop;
 
 /// A dependency that is away for longer makes the process UNHEALTHY instead of DEGRADED.
 const UNHEALTHY_AFTER: Duration = Duration::from_mins(1);
+/// A call that failed and was not tried again for longer was given up: it says nothing about a dependency that answers others. Longer
+/// than the time limit of a call and the longest pause between two tries together.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
 /// A poll thread without a lap for longer is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -52,18 +56,34 @@ impl fmt::Display for Dependency {
     }
 }
 
+/// A call that does not work.
 #[derive(Debug)]
 struct Outage {
     since: Instant,
+    last: Instant,
     cause: String,
 }
 
 #[derive(Debug, Default)]
 struct Facts {
-    outages: BTreeMap<Dependency, Outage>,
+    outages: BTreeMap<(Dependency, &'static str), Outage>,
     stopped: BTreeMap<i32, Stop>,
     reached: BTreeMap<Dependency, bool>,
     joined: bool,
+}
+
+impl Facts {
+    /// Of each dependency the outage that began first: one that is away fails in every call.
+    fn longest_outages(&self) -> BTreeMap<Dependency, &Outage> {
+        let mut longest = BTreeMap::new();
+        for ((dependency, _), outage) in &self.outages {
+            let found = longest.entry(*dependency).or_insert(outage);
+            if outage.since < found.since {
+                *found = outage;
+            }
+        }
+        longest
+    }
 }
 
 /// Where every part of the process says how it fares.
@@ -71,10 +91,18 @@ struct Facts {
 pub struct HealthBoard(Mutex<Facts>);
 
 impl HealthBoard {
-    /// A call worked.
-    pub fn works(&self, dependency: Dependency) {
+    /// A call worked. It says nothing of another call that goes on failing: a store may answer reads and refuse every write.
+    pub fn works(&self, dependency: Dependency, call: &'static str) {
+        self.worked_at(dependency, call, Instant::now());
+    }
+
+    fn worked_at(&self, dependency: Dependency, call: &'static str, now: Instant) {
         self.with(|facts| {
-            facts.outages.remove(&dependency);
+            let is_over = |(of, failing): &(Dependency, &'static str), outage: &Outage| {
+                let given_up = now.saturating_duration_since(outage.last) >= GIVEN_UP_AFTER;
+                *of == dependency && (*failing == call || given_up)
+            };
+            facts.outages.retain(|which, outage| !is_over(which, outage));
             facts.reached.insert(dependency, true);
         });
     }
@@ -82,19 +110,24 @@ impl HealthBoard {
     /// Work went on; ends an outage that has lasted long enough for what was under way at its start to be done.
     pub fn goes_on(&self, dependency: Dependency, long_enough: Duration) {
         self.with(|facts| {
-            let ended = |outage: &Outage| outage.since.elapsed() >= long_enough;
-            if facts.outages.get(&dependency).is_some_and(ended) {
-                facts.outages.remove(&dependency);
-            }
+            facts
+                .outages
+                .retain(|(of, _), outage| *of != dependency || outage.since.elapsed() < long_enough);
         });
     }
 
-    /// A call failed; the first failure of a row starts the clock.
-    pub fn fails(&self, dependency: Dependency, cause: &impl fmt::Display) {
-        let cause = cause.to_string();
+    /// A call failed; the first failure of a row starts the clock, the last one says why.
+    pub fn fails(&self, dependency: Dependency, call: &'static str, cause: &impl fmt::Display) {
+        let (now, cause) = (Instant::now(), cause.to_string());
         self.with(|facts| {
-            facts.outages.entry(dependency).or_insert_with(|| Outage {
-                since: Instant::now(),
+            let outage = facts.outages.entry((dependency, call));
+            let since = match &outage {
+                Entry::Occupied(known) => known.get().since,
+                Entry::Vacant(_) => now,
+            };
+            outage.insert_entry(Outage {
+                since,
+                last: now,
                 cause,
             });
         });
@@ -134,7 +167,7 @@ impl HealthBoard {
     #[must_use]
     pub fn judge(&self, now: Instant) -> (Level, Vec<String>) {
         self.with(|facts| {
-            let outages = facts.outages.iter().map(|(dependency, outage)| {
+            let outages = facts.longest_outages().into_iter().map(|(dependency, outage)| {
                 let away = now.saturating_duration_since(outage.since);
                 let level = if away >= UNHEALTHY_AFTER {
                     Level::Unhealthy
@@ -209,14 +242,44 @@ mod tests {
     #[test]
     fn an_outage_degrades_at_once_and_is_unhealthy_after_a_minute() {
         let board = HealthBoard::default();
-        board.fails(Dependency::Results, &"connection refused");
+        board.fails(Dependency::Results, "commit", &"connection refused");
         let now = Instant::now();
         assert_eq!(board.judge(now).0, Level::Degraded);
         let (level, reasons) = board.judge(now + UNHEALTHY_AFTER);
         assert_eq!(level, Level::Unhealthy);
         assert!(reasons[0].contains("connection refused"), "{reasons:?}");
-        board.works(Dependency::Results);
+        board.works(Dependency::Results, "commit");
         assert_eq!(board.judge(now + UNHEALTHY_AFTER), (Level::Healthy, vec![]));
+    }
+
+    #[test]
+    fn a_store_that_answers_reads_and_refuses_writes_becomes_unhealthy() {
+        let board = HealthBoard::default();
+        board.fails(Dependency::Latest, "publish", &"OOM command not allowed");
+        board.works(Dependency::Latest, "markers");
+        assert_eq!(board.judge(Instant::now() + UNHEALTHY_AFTER).0, Level::Unhealthy);
+    }
+
+    #[test]
+    fn a_call_that_was_given_up_says_nothing_of_a_store_that_answers() {
+        let board = HealthBoard::default();
+        board.fails(Dependency::Results, "take_over", &"connection refused");
+        board.worked_at(Dependency::Results, "live_revision", Instant::now() + GIVEN_UP_AFTER);
+        assert_eq!(board.judge(Instant::now()).0, Level::Healthy);
+    }
+
+    #[test]
+    fn the_last_failure_says_why_and_the_first_since_when() {
+        let board = HealthBoard::default();
+        board.fails(Dependency::Results, "commit", &"connection refused");
+        let first = Instant::now();
+        board.fails(Dependency::Results, "commit", &"wrong password");
+        let (level, reasons) = board.judge(first + UNHEALTHY_AFTER);
+        assert_eq!(level, Level::Unhealthy);
+        assert!(
+            reasons.len() == 1 && reasons[0].contains("wrong password"),
+            "{reasons:?}"
+        );
     }
 
     #[test]
@@ -231,7 +294,7 @@ mod tests {
     #[test]
     fn work_that_was_under_way_does_not_end_an_outage() {
         let board = HealthBoard::default();
-        board.fails(Dependency::Source, &"denied");
+        board.fails(Dependency::Source, "fetch", &"denied");
         board.goes_on(Dependency::Source, Duration::from_mins(1));
         assert_eq!(board.judge(Instant::now()).0, Level::Degraded);
         board.goes_on(Dependency::Source, Duration::ZERO);
@@ -241,11 +304,11 @@ mod tests {
     #[test]
     fn ready_needs_the_group_and_both_stores_once() {
         let board = HealthBoard::default();
-        board.works(Dependency::Results);
-        board.works(Dependency::Latest);
+        board.works(Dependency::Results, "progress");
+        board.works(Dependency::Latest, "markers");
         assert!(!board.is_ready());
         board.joined();
-        board.fails(Dependency::Results, &"gone again");
+        board.fails(Dependency::Results, "commit", &"gone again");
         assert!(board.is_ready());
     }
 }

@@ -18,16 +18,29 @@ pub use retry::RetryPolicy;
 pub trait Transient {
     /// True where the same call may succeed later without anyone's doing.
     fn is_transient(&self) -> bool;
+
+    /// False where an open circuit answered: the failures before it say more.
+    fn was_asked(&self) -> bool {
+        true
+    }
 }
 
 impl Transient for StoreError {
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::NotAsked(_))
+    }
+
+    fn was_asked(&self) -> bool {
+        !matches!(self, Self::NotAsked(_))
     }
 }
 
 impl Transient for LatestError {
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::NotAsked(_))
+    }
+
+    fn was_asked(&self) -> bool {
+        !matches!(self, Self::NotAsked(_))
     }
 }

@@ -8,6 +8,8 @@ mod queries;
 mod rows;
 pub mod sqlite;
 
+use std::time::Duration;
+
 use assay_engine::{Counters, Fault, Forecast, Outcome};
 use async_trait::async_trait;
 
@@ -166,6 +168,9 @@ pub enum StoreError {
     /// Unreachable, timed out, cut: whether the statement took effect is unknown.
     #[error("the result store cannot be reached: {0}; check results.postgres and the server")]
     Unavailable(String),
+    /// The circuit is open: nothing was sent.
+    #[error("the result store is not asked for another {0:?} after repeated failures")]
+    NotAsked(Duration),
     /// The server answers and does not let us in, so nothing took effect. Goes on as if away, until a setting is changed.
     #[error("the result store gives no access: {0}")]
     NoAccess(String),
@@ -189,7 +194,7 @@ impl StoreError {
     /// Whether nothing is wrong with the statement: it may be sent again once the store can be used.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::NoAccess(_))
+        matches!(self, Self::Unavailable(_) | Self::NotAsked(_) | Self::NoAccess(_))
     }
 }
 

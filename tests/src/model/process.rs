@@ -203,7 +203,7 @@ impl Process {
             // The check would mend what the other defect breaks.
             return;
         } else {
-            CommitCycle::check(resting)
+            CommitCycle::new(vec![]).and_check(resting)
         };
         self.flush = Some(Flush {
             cycle,

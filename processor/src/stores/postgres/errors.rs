@@ -20,7 +20,7 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
             match database.code().as_deref() {
                 Some("23505") => StoreError::UniqueViolation(message),
                 Some(code) if code.starts_with("28") => no_access(&message, login_remedy(&message)),
-                Some("42501") => StoreError::Refused(format!("{message}; {GRANT}")),
+                Some("42501") => no_access(&message, GRANT),
                 Some(code) if passes_by_itself(code) => StoreError::Unavailable(format!("{message} ({code})")),
                 code => StoreError::Refused(format!("{message} ({})", code.unwrap_or("no code"))),
             }
