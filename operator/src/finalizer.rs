@@ -33,16 +33,16 @@ pub async fn take_off(client: &Client, metadata: &ObjectMeta) -> kube::Result<()
 
 fn with(metadata: &ObjectMeta) -> Value {
     let others = metadata.finalizers.iter().flatten().map(String::as_str);
-    patch(metadata, others.chain([FINALIZER]).collect())
+    patch(metadata, &others.chain([FINALIZER]).collect::<Vec<_>>())
 }
 
 fn without(metadata: &ObjectMeta) -> Value {
     let all = metadata.finalizers.iter().flatten().map(String::as_str);
-    patch(metadata, all.filter(|name| *name != FINALIZER).collect())
+    patch(metadata, &all.filter(|name| *name != FINALIZER).collect::<Vec<_>>())
 }
 
 /// The version makes the API server refuse where the list is no longer the one that was read.
-fn patch(metadata: &ObjectMeta, finalizers: Vec<&str>) -> Value {
+fn patch(metadata: &ObjectMeta, finalizers: &[&str]) -> Value {
     json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}})
 }
 
@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn those_of_others_stay_whatever_becomes_of_it() {
         let (before, after) = (metadata(&[THEIRS]), metadata(&[THEIRS, FINALIZER]));
-        assert_eq!(with(&before), patch(&before, vec![THEIRS, FINALIZER]));
-        assert_eq!(without(&after), patch(&after, vec![THEIRS]));
+        assert_eq!(with(&before), patch(&before, &[THEIRS, FINALIZER]));
+        assert_eq!(without(&after), patch(&after, &[THEIRS]));
     }
 
     #[test]

@@ -234,7 +234,9 @@ mod tests {
             asked.borrow_mut().push(keys.clone());
             let mut answers = read(&Cell::new(0), keys).await;
             if answers.contains_key("deleted") {
-                answers.values_mut().for_each(|answer| *answer = refused());
+                for answer in answers.values_mut() {
+                    *answer = refused();
+                }
             }
             answers
         };

@@ -189,7 +189,9 @@ impl Flusher {
             }
         }
         self.metrics.commits.inc_by(u64::from(moved > 0));
-        verdicts.values().for_each(|verdict| self.count_setback(verdict));
+        for verdict in verdicts.values() {
+            self.count_setback(verdict);
+        }
     }
 
     fn count_setback(&self, verdict: &Verdict) {
