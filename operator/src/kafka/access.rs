@@ -31,6 +31,7 @@ impl AccessWatch {
 
 /// What an error says; `None` for one that passes by itself, such as a broker that is down.
 fn refusal(code: RDKafkaErrorCode, reason: &str) -> Option<KafkaError> {
+    let reason = without_circumstances(reason);
     match code {
         RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
             Some(KafkaError::LoginRefused(reason.to_owned()))
@@ -39,6 +40,16 @@ fn refusal(code: RDKafkaErrorCode, reason: &str) -> Option<KafkaError> {
         // An alert is the other side's word; one of TLS 1.3 comes after our side of the handshake is done.
         _ if reason.contains(" alert ") => Some(KafkaError::ClientCertificate(reason.to_owned())),
         _ => None,
+    }
+}
+
+/// Without the broker that said it first, how long that took and how often it was said since: those differ each time one refusal is
+/// told, and it must read the same.
+fn without_circumstances(reason: &str) -> &str {
+    let reason = reason.rsplit_once(" (after ").map_or(reason, |(cause, _)| cause);
+    match reason.split_once(": ") {
+        Some((broker, cause)) if broker.contains("://") || broker == "GroupCoordinator" => cause,
+        _ => reason,
     }
 }
 
@@ -59,6 +70,31 @@ mod tests {
     fn a_refusal_names_its_setting(#[case] code: RDKafkaErrorCode, #[case] reason: &str, #[case] setting: &str) {
         let refusal = refusal(code, reason).unwrap().to_string();
         assert!(refusal.contains(setting) && refusal.contains(reason), "{refusal}");
+    }
+
+    #[rstest]
+    #[case(
+        RDKafkaErrorCode::Authentication,
+        "sasl_ssl://a:9093/bootstrap: SASL authentication error: wrong (password) (after 310ms in state AUTH_REQ)",
+        "sasl_ssl://[::1]:9094/2: SASL authentication error: wrong (password) (after 9ms in state AUTH_REQ, 4 identical error(s) suppressed)",
+        "SASL authentication error: wrong (password)"
+    )]
+    #[case(
+        RDKafkaErrorCode::SSL,
+        "ssl://a:9093/bootstrap: SSL handshake failed: certificate verify failed (install ca-certificates) (after 1ms in state SSL_HANDSHAKE)",
+        "GroupCoordinator: SSL handshake failed: certificate verify failed (install ca-certificates)",
+        "SSL handshake failed: certificate verify failed (install ca-certificates)"
+    )]
+    fn a_refusal_told_again_by_any_broker_reads_the_same(
+        #[case] code: RDKafkaErrorCode,
+        #[case] first: &str,
+        #[case] again: &str,
+        #[case] cause: &str,
+    ) {
+        let told = refusal(code, first);
+        assert_eq!(told, refusal(code, again));
+        let told = told.unwrap().to_string();
+        assert!(told.contains(&format!(": {cause}; ")), "{told}");
     }
 
     #[test]
