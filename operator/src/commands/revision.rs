@@ -57,10 +57,23 @@ fn annotations(wish: Wish, status: &StrategyPipelineStatus, named: Option<&str>)
             json!({PROMOTE: revision, REJECT: null}),
             format!("{revision} is made live once it has caught up"),
         ),
+        // Only a candidate can be stopped: the word against any other would lie there until it is one.
+        Wish::Reject if status.live_revision.as_ref() == Some(&revision) => {
+            bail!("{revision} is live and cannot be rejected; leave it with: kubectl assay rollback NAME")
+        }
+        Wish::Reject if status.candidate_revision.as_ref() != Some(&revision) => {
+            bail!("{revision} is not the candidate; there is nothing to stop")
+        }
         Wish::Reject => (
             json!({REJECT: revision, PROMOTE: null}),
             format!("{revision} is stopped"),
         ),
+        Wish::Rollback if status.live_revision.as_ref() == Some(&revision) => {
+            bail!("{revision} is live already; stop a candidate with: kubectl assay reject NAME")
+        }
+        Wish::Rollback if status.candidate_revision.as_ref() == Some(&revision) => {
+            bail!("{revision} is the candidate; make it live with: kubectl assay promote NAME")
+        }
         Wish::Rollback => {
             // What the manifest wants now: the candidate where there is one, else what is live.
             let left = status.candidate_revision.as_ref().or(status.live_revision.as_ref());
@@ -109,6 +122,8 @@ fn implied(wish: Wish, status: &StrategyPipelineStatus) -> anyhow::Result<String
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     fn status() -> StrategyPipelineStatus {
@@ -141,6 +156,37 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("rollback NAME --revision cccccccccc-1"), "{error}");
+    }
+
+    #[rstest]
+    #[case::reject_live(Wish::Reject, "aaaaaaaaaa-1", "kubectl assay rollback NAME")]
+    #[case::reject_retired(Wish::Reject, "cccccccccc-1", "nothing to stop")]
+    #[case::rollback_to_live(Wish::Rollback, "aaaaaaaaaa-1", "is live already")]
+    #[case::rollback_to_candidate(Wish::Rollback, "bbbbbbbbbb-1", "kubectl assay promote NAME")]
+    fn a_wish_that_would_change_nothing_or_undo_itself_is_refused(
+        #[case] wish: Wish,
+        #[case] named: &str,
+        #[case] part: &str,
+    ) {
+        let alone = StrategyPipelineStatus {
+            candidate_revision: None,
+            ..status()
+        };
+        let standing = [status(), alone];
+        // Without a candidate, the one named here is a revision like any other.
+        let is_refused = standing.iter().take(if named.starts_with('b') { 1 } else { 2 });
+        for status in is_refused {
+            let error = annotations(wish, status, Some(named)).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn reject_means_the_candidate() {
+        for named in [None, Some("bbbbbbbbbb-1")] {
+            let (annotations, _) = annotations(Wish::Reject, &status(), named).unwrap();
+            assert_eq!(annotations, json!({REJECT: "bbbbbbbbbb-1", PROMOTE: null}));
+        }
     }
 
     #[test]
