@@ -9,6 +9,8 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
+use crate::children::Scope;
+
 /// See the module.
 #[derive(Default)]
 pub struct Written {
@@ -24,6 +26,8 @@ struct Standing {
     seen: Option<Form>,
     /// What was written last, and the form it got.
     written: Option<(Hash, Form)>,
+    /// A watch lists anew, and has not listed this.
+    is_unlisted: bool,
 }
 
 /// What changes where somebody changes what we write, and stays where a controller only reports on the object. We write no annotations.
@@ -54,6 +58,7 @@ impl Written {
             let Some(Standing {
                 seen,
                 written: Some((content, form)),
+                is_unlisted: _,
             }) = objects.get(&id(object))
             else {
                 return false;
@@ -69,7 +74,11 @@ impl Written {
         K::DynamicType: Default,
     {
         let written = hash(object).zip(Form::of(result));
-        self.with(|objects| objects.entry(id(result)).or_default().written = written);
+        self.with(|objects| {
+            let standing = objects.entry(id(result)).or_default();
+            standing.written = written;
+            standing.is_unlisted = false;
+        });
     }
 
     /// Forgets an object that is being deleted.
@@ -81,30 +90,39 @@ impl Written {
         self.with(|objects| objects.remove(&(kind::<K>(), namespace.to_owned(), name.to_owned())));
     }
 
-    /// Takes in what a watch tells.
-    pub fn observe<K>(&self, event: &Event<K>)
+    /// Takes in what the watch of a scope tells.
+    pub fn observe<K>(&self, scope: &Scope, event: &Event<K>)
     where
         K: Resource,
         K::DynamicType: Default,
     {
         self.with(|objects| match event {
-            // What went while nobody watched is not told of: it is what the list that follows does not hold.
             Event::Init => {
-                let kind = kind::<K>();
-                let ours = objects.iter_mut().filter(|((of, ..), _)| *of == kind);
-                ours.for_each(|(_, standing)| standing.seen = None);
+                let listed = objects.iter_mut().filter(|(id, _)| is_inside::<K>(scope, id));
+                listed.for_each(|(_, standing)| (standing.seen, standing.is_unlisted) = (None, true));
             }
             Event::InitApply(object) | Event::Apply(object) => {
-                objects.entry(id(object)).or_default().seen = Form::of(object);
+                let standing = objects.entry(id(object)).or_default();
+                (standing.seen, standing.is_unlisted) = (Form::of(object), false);
             }
             Event::Delete(object) => drop(objects.remove(&id(object))),
-            Event::InitDone => {}
+            // What went while nobody watched is not told of: it is what the list did not hold.
+            Event::InitDone => objects.retain(|id, standing| !(standing.is_unlisted && is_inside::<K>(scope, id))),
         });
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut HashMap<Id, Standing>) -> T) -> T {
         act(&mut self.objects.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether a watch of the kind in the scope tells of the object.
+fn is_inside<K>(scope: &Scope, (kind_of, namespace, _): &Id) -> bool
+where
+    K: Resource,
+    K::DynamicType: Default,
+{
+    *kind_of == kind::<K>() && scope.as_ref().is_none_or(|scope| scope == namespace)
 }
 
 fn kind<K>() -> String
@@ -135,6 +153,8 @@ mod tests {
 
     use super::*;
 
+    const EVERYWHERE: Scope = None;
+
     fn config_map(content: &str, version: &str) -> ConfigMap {
         let mut map = ConfigMap::default();
         map.metadata.name = Some("settings".into());
@@ -148,7 +168,7 @@ mod tests {
     fn written() -> (Written, ConfigMap) {
         let (written, wanted) = (Written::default(), config_map("a", ""));
         written.wrote(&wanted, &config_map("a", "7"));
-        written.observe(&Event::Apply(config_map("a", "7")));
+        written.observe(&EVERYWHERE, &Event::Apply(config_map("a", "7")));
         (written, wanted)
     }
 
@@ -162,17 +182,17 @@ mod tests {
     #[test]
     fn what_somebody_changed_or_deleted_does_not_stand() {
         let (changed, wanted) = written();
-        changed.observe(&Event::Apply(config_map("x", "8")));
+        changed.observe(&EVERYWHERE, &Event::Apply(config_map("x", "8")));
         assert!(!changed.stands(&wanted));
         let (deleted, wanted) = written();
-        deleted.observe(&Event::Delete(config_map("a", "7")));
+        deleted.observe(&EVERYWHERE, &Event::Delete(config_map("a", "7")));
         assert!(!deleted.stands(&wanted));
     }
 
     #[test]
     fn a_change_that_is_seen_before_our_own_answer_arrives_is_not_missed() {
         let (written, wanted) = (Written::default(), config_map("a", ""));
-        written.observe(&Event::Apply(config_map("x", "8")));
+        written.observe(&EVERYWHERE, &Event::Apply(config_map("x", "8")));
         written.wrote(&wanted, &config_map("a", "7"));
         assert!(!written.stands(&wanted));
     }
@@ -180,10 +200,43 @@ mod tests {
     #[test]
     fn after_a_gap_in_the_watch_only_what_is_listed_stands() {
         let (written, wanted) = written();
-        written.observe(&Event::<ConfigMap>::Init);
+        written.observe(&EVERYWHERE, &Event::<ConfigMap>::Init);
         assert!(!written.stands(&wanted));
-        written.observe(&Event::InitApply(config_map("a", "7")));
+        written.observe(&EVERYWHERE, &Event::InitApply(config_map("a", "7")));
         assert!(written.stands(&wanted));
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_or_kind_says_nothing_about_another() {
+        let (written, wanted) = written();
+        let [trading, research] = ["trading", "research"].map(|scope| Some(scope.to_owned()));
+        written.observe(&research, &Event::<ConfigMap>::Init);
+        written.observe(&research, &Event::<ConfigMap>::InitDone);
+        written.observe(&trading, &Event::<Deployment>::Init);
+        written.observe(&trading, &Event::<Deployment>::InitDone);
+        assert!(written.stands(&wanted));
+    }
+
+    #[test]
+    fn what_a_whole_list_did_not_hold_is_forgotten_unless_it_was_written_meanwhile() {
+        let (written, wanted) = written();
+        let mut other = config_map("a", "");
+        other.metadata.name = Some("other".into());
+        written.observe(&EVERYWHERE, &Event::<ConfigMap>::Init);
+        written.wrote(
+            &other,
+            &ConfigMap {
+                metadata: kube::core::ObjectMeta {
+                    resource_version: Some("9".into()),
+                    ..other.metadata.clone()
+                },
+                ..other.clone()
+            },
+        );
+        written.observe(&EVERYWHERE, &Event::<ConfigMap>::InitDone);
+        let known = written.with(|objects| objects.keys().map(|(.., name)| name.clone()).collect::<Vec<_>>());
+        assert_eq!(known, ["other"]);
+        assert!(!written.stands(&wanted));
     }
 
     #[test]
@@ -198,20 +251,20 @@ mod tests {
         };
         let written = Written::default();
         written.wrote(&wanted, &standing(1, "7"));
-        written.observe(&Event::Apply(standing(1, "8")));
+        written.observe(&EVERYWHERE, &Event::Apply(standing(1, "8")));
         assert!(written.stands(&wanted), "only its status has changed");
         let mut labelled = standing(1, "9");
         labelled.metadata.labels = Some([("team".to_owned(), "fx".to_owned())].into());
-        written.observe(&Event::Apply(labelled));
+        written.observe(&EVERYWHERE, &Event::Apply(labelled));
         assert!(!written.stands(&wanted));
-        written.observe(&Event::Apply(standing(2, "10")));
+        written.observe(&EVERYWHERE, &Event::Apply(standing(2, "10")));
         assert!(!written.stands(&wanted), "its spec has changed");
     }
 
     #[test]
     fn what_was_never_written_by_this_process_does_not_stand() {
         let written = Written::default();
-        written.observe(&Event::Apply(config_map("a", "7")));
+        written.observe(&EVERYWHERE, &Event::Apply(config_map("a", "7")));
         assert!(!written.stands(&config_map("a", "")));
     }
 }

@@ -181,13 +181,13 @@ where
         + Sync
         + 'static,
 {
-    let context = Arc::clone(context);
+    let (context, watched) = (Arc::clone(context), scope.map(str::to_owned));
     let ours = watcher::Config::default()
         .labels(&format!("{MANAGED_BY_LABEL}=assay-operator"))
         .page_size(PAGE);
     watcher(api::<K>(client, scope), ours)
         .default_backoff()
-        .inspect_ok(move |event| context.written.observe(event))
+        .inspect_ok(move |event| context.written.observe(&watched, event))
 }
 
 /// A watch mends itself; its errors are told where somebody waits for it.
