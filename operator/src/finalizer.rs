@@ -15,11 +15,11 @@ pub fn is_on(metadata: &ObjectMeta) -> bool {
     metadata.finalizers.iter().flatten().any(|name| name == FINALIZER)
 }
 
-/// Puts it on.
+/// Puts it on; gives whether the pipeline was there to put it on.
 ///
 /// # Errors
 /// A conflict where the pipeline was changed meanwhile; whatever else the API server refuses.
-pub async fn put_on(client: &Client, metadata: &ObjectMeta) -> kube::Result<()> {
+pub async fn put_on(client: &Client, metadata: &ObjectMeta) -> kube::Result<bool> {
     write(client, metadata, with(metadata)).await
 }
 
@@ -28,7 +28,7 @@ pub async fn put_on(client: &Client, metadata: &ObjectMeta) -> kube::Result<()> 
 /// # Errors
 /// A conflict where the pipeline was changed meanwhile; whatever else the API server refuses.
 pub async fn take_off(client: &Client, metadata: &ObjectMeta) -> kube::Result<()> {
-    write(client, metadata, without(metadata)).await
+    write(client, metadata, without(metadata)).await.map(drop)
 }
 
 fn with(metadata: &ObjectMeta) -> Value {
@@ -46,7 +46,8 @@ fn patch(metadata: &ObjectMeta, finalizers: &[&str]) -> Value {
     json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}})
 }
 
-async fn write(client: &Client, metadata: &ObjectMeta, patch: Value) -> kube::Result<()> {
+/// Gives whether the pipeline was there.
+async fn write(client: &Client, metadata: &ObjectMeta, patch: Value) -> kube::Result<bool> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let name = metadata.name.as_deref().unwrap_or_default();
     let pipelines: Api<StrategyPipeline> = Api::namespaced(client.clone(), namespace);
@@ -54,20 +55,27 @@ async fn write(client: &Client, metadata: &ObjectMeta, patch: Value) -> kube::Re
         .patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))
         .await
     {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::http::{Request, Response};
+    use kube::client::Body;
+    use tower::service_fn;
+
     use super::*;
 
     const THEIRS: &str = "example.org/theirs";
 
     fn metadata(finalizers: &[&str]) -> ObjectMeta {
         ObjectMeta {
+            name: Some("majors".to_owned()),
             resource_version: Some("7".to_owned()),
             finalizers: Some(finalizers.iter().map(|&name| name.to_owned()).collect()),
             ..ObjectMeta::default()
@@ -90,5 +98,32 @@ mod tests {
     #[test]
     fn a_write_holds_the_version_that_was_read() {
         assert_eq!(with(&metadata(&[]))["metadata"]["resourceVersion"], "7");
+    }
+
+    /// An API server that gives every request the same answer.
+    fn answering(code: u16, body: &Value) -> Client {
+        let body = body.to_string();
+        let answer = move |_: Request<Body>| {
+            let response = Response::builder()
+                .status(code)
+                .body(Body::from(body.clone().into_bytes()));
+            async move { Ok::<_, Infallible>(response.unwrap()) }
+        };
+        Client::new(service_fn(answer), "trading")
+    }
+
+    #[tokio::test]
+    async fn a_pipeline_that_is_gone_has_nothing_taken_off_and_nothing_put_on() {
+        let gone = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "", "code": 404});
+        let client = answering(404, &gone);
+        assert!(!put_on(&client, &metadata(&[])).await.unwrap());
+        take_off(&client, &metadata(&[FINALIZER])).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_pipeline_that_was_changed_meanwhile_is_a_conflict() {
+        let changed = json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "message": "", "code": 409});
+        let refused = put_on(&answering(409, &changed), &metadata(&[])).await;
+        assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 409));
     }
 }

@@ -114,7 +114,11 @@ async fn one_pass(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut
     listed.map_err(|_| PassError::Unlisted(LIST_LIMIT.as_secs()))?;
     if !finalizer::is_on(&pipeline.metadata) {
         let put_on = finalizer::put_on(&context.client, &pipeline.metadata).await;
-        put_on.map_err(PassError::write("the finalizer"))?;
+        if !put_on.map_err(PassError::write("the finalizer"))? {
+            // It was deleted since the watch told of it: nothing may be made for it that nobody would remove.
+            pass.end(Outcome::Skipped);
+            return Ok(Action::await_change());
+        }
         crash_point!("finalizer.after");
     }
     pass.phase("dereference");
