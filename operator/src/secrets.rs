@@ -35,13 +35,26 @@ pub enum SecretError {
         field: &'static str,
     },
     /// The API server refused or did not answer.
-    #[error("Secret {name} cannot be read: {reason}; allow the operator to get Secrets in this namespace")]
+    #[error(
+        "Secret {name} cannot be read: {reason}; trying again: the API server must answer, and the operator's role must let it get Secrets in this namespace"
+    )]
     Unreadable {
         /// Name.
         name: String,
         /// Why.
         reason: String,
     },
+}
+
+impl SecretError {
+    /// Whether it may be over by itself: the API server may be away for a moment, and a Secret that is not there stays so.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::Missing { .. } | Self::NoKey { .. } => false,
+        }
+    }
 }
 
 /// A credential: shows as `***`.

@@ -47,22 +47,15 @@ pub fn status(
     rates: Option<Rates>,
 ) -> StrategyPipelineStatus {
     let pipeline = &found.pipeline;
-    let view = found.view.as_ref().ok();
     let before = pipeline.status.clone().unwrap_or_default();
-    // Where the store is away, what was last known stays: a column that empties itself would look like a loss.
-    let live = view.map_or(before.live_revision.clone(), |view| view.live.clone());
-    let scores = view.map(|view| view.scores).unwrap_or_default();
-    let started = judgement
-        .rollout
-        .as_ref()
-        .filter(|rollout| is_started(rollout, judgement));
-    let wanted = started.map(|rollout| rollout.wanted.to_string());
+    let live = live_revision(found);
+    let (hit_rate, brier_skill) = scores(found, &before);
     let mut status = StrategyPipelineStatus {
         observed_generation: pipeline.metadata.generation,
         conditions: conditions(pipeline, &before.conditions, verdicts(found, judgement, failure)),
         topics: judgement.topics.iter().map(topic_status).collect(),
         consumer_group: live.as_deref().map(|live| names::consumer_group(pipeline, live)),
-        candidate_revision: wanted.filter(|wanted| Some(wanted) != live.as_ref()),
+        candidate_revision: candidate(found, judgement, live.as_deref()),
         revisions: revisions(found, judgement),
         replicas: live
             .as_ref()
@@ -70,8 +63,8 @@ pub fn status(
             .map_or(0, |workload| workload.replicas),
         selector: Some(selector_text(&found.key.name, live.as_deref())),
         live_revision: live,
-        hit_rate: scores.hit_rate.map(|rate| format!("{rate:.2}")),
-        brier_skill: scores.brier_skill.map(|skill| format!("{skill:.2}")),
+        hit_rate,
+        brier_skill,
         rollout: before
             .rollout
             .clone()
@@ -80,6 +73,34 @@ pub fn status(
     };
     add_lag(&mut status, found, rates);
     status
+}
+
+/// Where the store is away, what was last known stays, here and below: a column that empties itself would look like a loss.
+fn live_revision(found: &Found) -> Option<String> {
+    match &found.view {
+        Ok(view) => view.live.clone(),
+        Err(_) => found.pipeline.status.as_ref()?.live_revision.clone(),
+    }
+}
+
+/// The wanted revision, where it is started and not live.
+fn candidate(found: &Found, judgement: &Judgement, live: Option<&str>) -> Option<String> {
+    if found.view.is_err() {
+        return found.pipeline.status.as_ref()?.candidate_revision.clone();
+    }
+    let rollout = judgement.rollout.as_ref();
+    let started = rollout.filter(|rollout| is_started(rollout, judgement))?;
+    let wanted = started.wanted.to_string();
+    (Some(wanted.as_str()) != live).then_some(wanted)
+}
+
+/// Hit rate and Brier skill of the live revision.
+fn scores(found: &Found, before: &StrategyPipelineStatus) -> (Option<String>, Option<String>) {
+    let Ok(view) = &found.view else {
+        return (before.hit_rate.clone(), before.brier_skill.clone());
+    };
+    let text = |score: Option<f64>| score.map(|score| format!("{score:.2}"));
+    (text(view.scores.hit_rate), text(view.scores.brier_skill))
 }
 
 /// Autoscalers find the live revision's pods by it; before there is one, every pod of the pipeline.
@@ -300,11 +321,13 @@ fn processors_verdict(found: &Found, judgement: &Judgement) -> Verdict {
             "spec.suspend is true; set it to false to go on where they stopped",
         );
     }
-    let live = found.view.as_ref().ok().and_then(|view| view.live.as_deref());
-    let revision = live
-        .map(str::to_owned)
-        .or_else(|| judgement.rollout.as_ref().map(|rollout| rollout.wanted.to_string()));
-    let Some(workload) = revision.as_deref().and_then(|revision| found.workloads.get(revision)) else {
+    let wanted = || judgement.rollout.as_ref().map(|rollout| rollout.wanted.to_string());
+    let workload = match live_revision(found).or_else(wanted) {
+        Some(revision) => found.workloads.get(&revision),
+        // Which one is meant is not known; that one runs is.
+        None => found.workloads.values().next(),
+    };
+    let Some(workload) = workload else {
         return Verdict::new("ProcessorsReady", "False", "NotStarted", "no processor was started yet");
     };
     let message = format!("{} of {} processors are ready", workload.ready, workload.wanted);
@@ -412,7 +435,8 @@ pub fn hold_reason(hold: &Hold) -> &'static str {
 #[must_use]
 pub fn is_stalled(judgement: &Judgement) -> bool {
     match &judgement.hold {
-        Some(Hold::Settings(_) | Hold::Secret(_)) => true,
+        Some(Hold::Settings(_)) => true,
+        Some(Hold::Secret(error)) => !error.may_pass(),
         Some(Hold::Topic { state, .. }) => matches!(state, TopicState::Mismatch | TopicState::Conflict),
         _ => false,
     }
@@ -443,3 +467,6 @@ fn extra_verdicts(found: &Found) -> Vec<Verdict> {
     }
     verdicts
 }
+
+#[cfg(test)]
+mod tests;

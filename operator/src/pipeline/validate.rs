@@ -271,4 +271,4 @@ fn replicas(found: &Found, is_live: bool) -> i32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ use crate::topics::Claim;
 const MAJORS: &str = include_str!("../../../../crds/tests/documents/majors.yaml");
 
 /// Everything there and as wanted, and nothing started yet.
-fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
+pub(crate) fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
     let mut pipeline = load_pipeline(MAJORS).unwrap();
     pipeline.metadata.uid = Some("0b8a7c1e".into());
     change(&mut pipeline);
@@ -68,7 +68,7 @@ fn secrets() -> PipelineSecrets {
     }
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         processor_image: "assay:test".into(),
         cluster: "lab".into(),
@@ -81,7 +81,7 @@ fn settings() -> Settings {
 }
 
 /// A stored revision that stands at `next_offset` in every partition.
-fn stored(found: &Found, engine_semantics: u32, next_offset: i64) -> StoredRevision {
+pub(crate) fn stored(found: &Found, engine_semantics: u32, next_offset: i64) -> StoredRevision {
     let row = StoredProgress {
         start_offset: 7,
         live_from_offset: 9,
@@ -99,7 +99,7 @@ fn stored(found: &Found, engine_semantics: u32, next_offset: i64) -> StoredRevis
 }
 
 /// Makes a revision live in the store.
-fn make_live(found: &mut Found, revision: &str, stored: StoredRevision) {
+pub(crate) fn make_live(found: &mut Found, revision: &str, stored: StoredRevision) {
     let revisions = BTreeMap::from([(revision.to_owned(), stored)]);
     found.view = Ok(StoreView {
         live: Some(revision.to_owned()),
