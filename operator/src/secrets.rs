@@ -116,15 +116,32 @@ pub struct TlsMaterial {
     pub authority: Option<Credential>,
 }
 
-/// What the Secrets of one pipeline hold.
+/// What the Secrets of one pipeline hold, by server: whoever needs one server does not wait for the Secrets of another.
 #[derive(Debug, Clone)]
 pub struct PipelineSecrets {
     /// Login to Kafka.
-    pub kafka: KafkaCredentials,
+    pub kafka: Result<KafkaCredentials, SecretError>,
     /// URL of the results' database, and its certificates.
-    pub postgres: PostgresCredentials,
-    /// Hash of the versions of all Secrets: another one rolls the pods.
+    pub postgres: Result<PostgresCredentials, SecretError>,
+    /// Only the processors use what is in them.
+    pub redis: Result<(), SecretError>,
+    /// Hash of the versions of all Secrets that could be read: another one rolls the pods.
     pub digest: String,
+}
+
+impl PipelineSecrets {
+    /// The first that cannot be used.
+    #[must_use]
+    pub fn problem(&self) -> Option<&SecretError> {
+        let Self {
+            kafka,
+            postgres,
+            redis,
+            digest: _,
+        } = self;
+        let problems = [kafka.as_ref().err(), postgres.as_ref().err(), redis.as_ref().err()];
+        problems.into_iter().flatten().next()
+    }
 }
 
 /// Reads Secrets of one namespace and remembers their versions.
@@ -146,29 +163,18 @@ impl Secrets {
     }
 
     /// Everything that a pipeline's Secrets hold.
-    ///
-    /// # Errors
-    /// The first Secret or key that is missing, with the field that names it.
-    pub async fn of_pipeline(
-        &self,
-        namespace: &str,
-        spec: &assay_crds::StrategyPipelineSpec,
-    ) -> Result<PipelineSecrets, SecretError> {
+    pub async fn of_pipeline(&self, namespace: &str, spec: &assay_crds::StrategyPipelineSpec) -> PipelineSecrets {
         let mut reader = Reader {
             secrets: self,
             namespace,
             versions: BTreeMap::new(),
         };
-        let kafka = reader.kafka(&spec.kafka).await?;
-        let postgres = reader.postgres(&spec.results.postgres).await?;
-        // Read for its version and to name a missing key; only the processors use its content.
-        reader.redis(&spec.results.redis).await?;
-        let digest = reader.digest();
-        Ok(PipelineSecrets {
-            kafka,
-            postgres,
-            digest,
-        })
+        PipelineSecrets {
+            kafka: reader.kafka(&spec.kafka).await,
+            postgres: reader.postgres(&spec.results.postgres).await,
+            redis: reader.redis(&spec.results.redis).await,
+            digest: reader.digest(),
+        }
     }
 
     async fn content(&self, namespace: &str, name: &str, field: &'static str) -> Result<Arc<Content>, SecretError> {

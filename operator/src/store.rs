@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
-use crate::secrets::{Credential, PostgresCredentials, TlsMaterial};
+use crate::secrets::{Credential, PostgresCredentials, SecretError, TlsMaterial};
 
 const CALL_LIMIT: Duration = Duration::from_secs(8);
 const IDLE_LIMIT: Duration = Duration::from_mins(3);
@@ -21,6 +21,9 @@ pub enum StoreError {
     /// Not a URL that Postgres understands.
     #[error("the URL of the result store is malformed; correct the Secret that spec.results.postgres.secret names")]
     Url,
+    /// What names it and lets us in is not known.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// It did not answer.
     #[error(
         "the result store cannot be reached: {0}; check the Secret that spec.results.postgres.secret names, the network and the server"

@@ -11,7 +11,7 @@ use crate::children::Workload;
 use crate::context::Context;
 use crate::kafka::{Bounds, Connection, KafkaError, KafkaHandle, OffsetQuestion, TopicFound};
 use crate::names::PipelineKey;
-use crate::secrets::{PipelineSecrets, SecretError};
+use crate::secrets::PipelineSecrets;
 use crate::store::{Store, StoreError, StoreView};
 use crate::topics::{Claim, wishes};
 
@@ -22,7 +22,7 @@ pub struct Found {
     /// Its coordinates.
     pub key: PipelineKey,
     /// What its Secrets hold.
-    pub secrets: Result<PipelineSecrets, SecretError>,
+    pub secrets: PipelineSecrets,
     /// The brokers.
     pub kafka: Result<Arc<KafkaHandle>, KafkaError>,
     /// Topics by name.
@@ -73,13 +73,13 @@ pub async fn dereference(context: &Context, pipeline: Arc<StrategyPipeline>) -> 
     let key = PipelineKey::of(&pipeline);
     let spec = &pipeline.spec;
     let secrets = context.secrets.of_pipeline(&key.namespace, spec).await;
-    let kafka = match &secrets {
-        Ok(secrets) => context.kafka.get(&Connection::new(&spec.kafka, &secrets.kafka)),
+    let kafka = match &secrets.kafka {
+        Ok(credentials) => context.kafka.get(&Connection::new(&spec.kafka, credentials)),
         Err(error) => Err(KafkaError::Configuration(error.to_string())),
     };
-    let store = match &secrets {
-        Ok(secrets) => context.stores.get(&secrets.postgres, &spec.results.postgres.schema),
-        Err(_) => Err(StoreError::Url),
+    let store = match &secrets.postgres {
+        Ok(credentials) => context.stores.get(credentials, &spec.results.postgres.schema),
+        Err(error) => Err(StoreError::Secret(error.clone())),
     };
     let (topics, auto_creation, bounds) = read_kafka(&pipeline, &kafka).await;
     let view = match &store {

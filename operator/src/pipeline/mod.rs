@@ -206,15 +206,10 @@ async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &m
         return Ok(false);
     }
     pass.phase("build");
-    let secrets = found
-        .secrets
-        .as_ref()
-        .map(|secrets| secrets.digest.clone())
-        .unwrap_or_default();
     let resources = build(&Blueprint {
         pipeline: &found.pipeline,
         revisions: judgement.runs.clone(),
-        secrets: &secrets,
+        secrets: &found.secrets.digest,
         default_image: &context.settings.processor_image,
     })?;
     pass.phase("apply");

@@ -158,7 +158,7 @@ fn hold(found: &Found, judgement: &Judgement, most_upgrades: usize) -> Option<Ho
     if let Some(problems) = &judgement.problems {
         return Some(Hold::Settings(problems.clone()));
     }
-    if let Err(error) = &found.secrets {
+    if let Some(error) = found.secrets.problem() {
         return Some(Hold::Secret(error.clone()));
     }
     if let Some(topic) = judgement.topics.iter().find(|topic| !topic.state.lets_processors_run()) {

@@ -102,6 +102,23 @@ fn r6_with_the_store_gone_it_lets_go() -> Result<()> {
     })
 }
 
+#[test]
+fn r6_with_its_secrets_gone_first_it_still_cleans_up_at_brokers_that_need_none() -> Result<()> {
+    let lab = Lab::start()?;
+    let topic = unique("raw.doomed");
+    let mut manifest = lab.manifest("majors", &topic);
+    manifest["spec"]["source"]["deletionPolicy"] = json!("Delete");
+    lab.live(&manifest)?;
+    lab.kubectl(&["delete", "secret", "results", "latest"])?;
+    let message = lab.until_condition("majors", "Ready", "False", "SecretUnusable")?;
+    assert!(message.contains("spec.results.postgres.secret"), "{message}");
+    lab.until_condition("majors", "TopicsReady", "True", "Ready")?;
+    lab.delete("majors")?;
+    lab.wait_until_gone("majors")?;
+    assert_eq!(lab.left_behind()?, None);
+    lab.wait("the topic to be gone", || Ok((!topic_exists(&topic)).then_some(())))
+}
+
 /// Deletes the namespace and runs `meanwhile` once the deletion has reached the pipeline; the namespace has to go.
 fn delete_namespace(lab: &mut Lab, meanwhile: impl FnOnce(&mut Lab) -> Result<()>) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());

@@ -24,6 +24,8 @@ fn r8_a_missing_secret_is_named_and_a_rotated_one_rolls_the_pods() -> Result<()>
     let message = lab.until_condition("majors", "Ready", "False", "SecretUnusable")?;
     assert!(message.contains("Secret nowhere is missing"), "{message}");
     lab.until_condition("majors", "Stalled", "True", "SecretUnusable")?;
+    // Kafka needs none of it.
+    lab.until_condition("majors", "TopicsReady", "True", "Ready")?;
 
     lab.put_secret("nowhere", "redis://127.0.0.1:1/")?;
     let before = lab.wait("a Deployment", || hash_on_pods(&lab))?;

@@ -88,7 +88,7 @@ fn processors_are_judged_by_what_runs_while_the_store_is_away(
 #[case::no_answer(SecretError::Unreadable { name: "latest".into(), reason: "timed out".into() }, "False")]
 fn only_a_secret_that_a_person_must_mend_stalls(#[case] error: SecretError, #[case] stalled: &str) {
     let mut found = found(|_| ());
-    found.secrets = Err(error);
+    found.secrets.redis = Err(error);
     let status = status_of(&found);
     assert_eq!(condition(&status, "Stalled").status, stalled);
     assert_eq!(condition(&status, "Ready").reason, "SecretUnusable");

@@ -35,7 +35,7 @@ pub(crate) fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
         .collect();
     Found {
         key: PipelineKey::of(&pipeline),
-        secrets: Ok(secrets()),
+        secrets: secrets(),
         kafka: Err(KafkaError::Internal("validate asks no broker".into())),
         topics: BTreeMap::from([(source.topic.clone(), Ok(Some(topic)))]),
         auto_creation: Some(false),
@@ -59,11 +59,12 @@ pub(crate) fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
 
 fn secrets() -> PipelineSecrets {
     PipelineSecrets {
-        kafka: KafkaCredentials::default(),
-        postgres: PostgresCredentials {
+        kafka: Ok(KafkaCredentials::default()),
+        postgres: Ok(PostgresCredentials {
             url: Credential::new("postgres://db/assay"),
             tls: TlsMaterial::default(),
-        },
+        }),
+        redis: Ok(()),
         digest: "cafe".into(),
     }
 }
@@ -141,7 +142,7 @@ fn a_revision_that_was_registered_keeps_the_offsets_of_the_store() {
 /// What is away or wrong, and the first hold that must come of it.
 #[rstest]
 #[case::settings(|f: &mut Found| Arc::make_mut(&mut f.pipeline).spec.settings.history_window = assay_crds::DurationText("7d".into()), "spec.settings.historyWindow")]
-#[case::secret(|f: &mut Found| f.secrets = Err(SecretError::NoKey { name: "latest".into(), key: "url".into(), field: "spec.results.redis.secret" }), "has no key url")]
+#[case::secret(|f: &mut Found| f.secrets.redis = Err(SecretError::NoKey { name: "latest".into(), key: "url".into(), field: "spec.results.redis.secret" }), "has no key url")]
 #[case::topic(|f: &mut Found| { f.topics.insert("raw.trades".into(), Ok(None)); }, "creating topic")]
 #[case::brokers(|f: &mut Found| { f.topics.insert("raw.trades".into(), Err(KafkaError::Unreachable("timeout".into()))); }, "cannot be reached")]
 #[case::store(|f: &mut Found| f.view = Err(StoreError::Unavailable("refused".into())), "result store cannot be reached")]
