@@ -147,6 +147,14 @@ impl Context {
         change(memory.entry(uid.to_owned()).or_default());
     }
 
+    /// Notes that a pass went well; of a pipeline that was forgotten meanwhile there is nothing to note.
+    pub fn succeeded(&self, uid: &str) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(memory) = memory.get_mut(uid) {
+            memory.failures = 0;
+        }
+    }
+
     /// Lets a pipeline start an upgrade where fewer than `most` others are `moving` or were let start: passes run beside each other, and
     /// none sees in the watch what another decides at the same moment.
     ///
@@ -174,5 +182,42 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.upgrade_is_told(uid);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::pending;
+
+    use axum::http::{Request, Response};
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::pipeline::validate::tests::settings;
+
+    fn context() -> Arc<Context> {
+        let silent = service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
+        let client = Client::new(silent, "trading");
+        let observer = Observer::start(client.clone(), "test").unwrap();
+        Context::new(client, settings(), Vec::new(), observer)
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_goes_well_ends_a_row_of_failures() {
+        let context = context();
+        context.remember("a", |memory| memory.failures = 3);
+        context.succeeded("a");
+        assert_eq!(context.recall("a").failures, 0);
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_lets_a_pipeline_go_leaves_no_memory_of_it() {
+        let context = context();
+        context.remember("a", |memory| memory.failures = 3);
+        context.forget("a");
+        context.succeeded("a");
+        assert!(context.memory.lock().unwrap().is_empty());
     }
 }

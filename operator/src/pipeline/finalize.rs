@@ -58,9 +58,7 @@ pub(super) async fn finalize(context: &Context, pipeline: Arc<StrategyPipeline>)
         tell_what_is_left(context, &pipeline, &left).await;
     }
     crash_point!("finalize.before_let_go");
-    let_go(context, &pipeline.metadata).await?;
-    context.observer.forget(&key.namespace, &key.name);
-    context.forget(&key.uid);
+    let_go(context, &key, &pipeline.metadata).await?;
     Ok(true)
 }
 
@@ -150,12 +148,16 @@ pub(super) async fn let_go_unread(context: &Context, invalid: &InvalidObject) ->
     };
     let reason = format!("the pipeline could not be read: {}", invalid.error);
     write_note(context, &key, Left::from([("everything".to_owned(), reason)])).await;
-    let_go(context, &invalid.metadata).await
+    let_go(context, &key, &invalid.metadata).await
 }
 
-async fn let_go(context: &Context, metadata: &ObjectMeta) -> Result<(), PassError> {
+/// Takes the finalizer off, and forgets the pipeline.
+async fn let_go(context: &Context, key: &PipelineKey, metadata: &ObjectMeta) -> Result<(), PassError> {
     let taken_off = finalizer::take_off(&context.client, metadata).await;
-    taken_off.map_err(PassError::write("the finalizer"))
+    taken_off.map_err(PassError::write("the finalizer"))?;
+    context.observer.forget(&key.namespace, &key.name);
+    context.forget(&key.uid);
+    Ok(())
 }
 
 /// An event on the object, and a note that outlives it.

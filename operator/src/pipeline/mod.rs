@@ -55,36 +55,36 @@ pub async fn reconcile(
 ) -> Result<Action, PassError> {
     context.listed().await.map_err(|_| PassError::WatchEnded)?;
     let mut pass = context.observer.pass();
-    let pipeline = match &guard.0 {
-        Ok(pipeline) => Arc::new(pipeline.clone()),
-        Err(invalid) => return refuse(&context, invalid, pass).await,
-    };
-    let key = PipelineKey::of(&pipeline);
-    let limited = tokio::time::timeout(PASS_LIMIT, one_pass(&context, Arc::clone(&pipeline), &mut pass)).await;
+    let limited = tokio::time::timeout(PASS_LIMIT, any_pass(&context, &guard, &mut pass)).await;
     let result = limited.unwrap_or(Err(PassError::Timeout(PASS_LIMIT.as_secs())));
+    let uid = guard.meta().uid.as_deref().unwrap_or_default();
     match result {
         Ok(action) => {
-            context.remember(&key.uid, |memory| memory.failures = 0);
+            context.succeeded(uid);
             Ok(action)
         }
         // Somebody changed the object during the pass; the watch brings its new form.
         Err(error) if error.is_conflict() => {
             pass.end(Outcome::Waiting);
-            Ok(Action::requeue(growing_pause(&context, &key.uid, FIRST_HELD_PAUSE)))
+            Ok(Action::requeue(growing_pause(&context, uid, FIRST_HELD_PAUSE)))
         }
         Err(error) => {
             pass.end(Outcome::Failed);
-            context.remember(&key.uid, |memory| memory.failures = memory.failures.saturating_add(1));
-            tell(
-                &context,
-                &pipeline,
-                true,
-                error.reason(),
-                error.to_string(),
-                "Reconcile",
-            );
+            context.remember(uid, |memory| memory.failures = memory.failures.saturating_add(1));
+            tell(&context, &*guard, true, error.reason(), error.to_string(), "Reconcile");
             Err(error)
         }
+    }
+}
+
+async fn any_pass(
+    context: &Context,
+    guard: &DeserializeGuard<StrategyPipeline>,
+    pass: &mut Pass,
+) -> Result<Action, PassError> {
+    match &guard.0 {
+        Ok(pipeline) => one_pass(context, Arc::new(pipeline.clone()), pass).await,
+        Err(invalid) => refuse(context, invalid, pass).await,
     }
 }
 
@@ -190,7 +190,7 @@ async fn apply_topics(context: &Context, found: &mut Found, judgement: &mut Judg
         return Ok(false);
     }
     for message in changed {
-        tell(context, &found.pipeline, false, "TopicChanged", message, "ApplyTopics");
+        tell(context, &*found.pipeline, false, "TopicChanged", message, "ApplyTopics");
     }
     read_topics_again(found).await;
     judgement.topics = topic_plans(found);
@@ -219,7 +219,7 @@ async fn write(context: &Context, found: &Found, judgement: &Judgement, pass: &m
             "revision {revision} is live; back with: kubectl assay rollback {} -n {}",
             found.key.name, found.key.namespace
         );
-        tell(context, &found.pipeline, false, "Promoted", message, "Promote");
+        tell(context, &*found.pipeline, false, "Promoted", message, "Promote");
     }
     Ok(promoted.is_some())
 }
@@ -274,7 +274,7 @@ async fn report(
     if let Some(hold) = judgement.hold.as_ref().filter(|_| !under_way) {
         tell(
             context,
-            &found.pipeline,
+            &*found.pipeline,
             true,
             status::hold_reason(hold),
             hold.to_string(),
@@ -388,7 +388,7 @@ async fn write_status(context: &Context, key: &PipelineKey, status: &StrategyPip
 }
 
 /// An object that cannot be read at all is answered in its own status and blocks nobody else.
-async fn refuse(context: &Context, invalid: &InvalidObject, mut pass: Pass) -> Result<Action, PassError> {
+async fn refuse(context: &Context, invalid: &InvalidObject, pass: &mut Pass) -> Result<Action, PassError> {
     if invalid.metadata.deletion_timestamp.is_some() {
         finalize::let_go_unread(context, invalid).await?;
         pass.end(Outcome::Skipped);
@@ -415,7 +415,14 @@ async fn refuse(context: &Context, invalid: &InvalidObject, mut pass: Pass) -> R
     Ok(Action::await_change())
 }
 
-fn tell(context: &Context, pipeline: &StrategyPipeline, warning: bool, reason: &str, message: String, action: &str) {
+fn tell(
+    context: &Context,
+    pipeline: &impl Resource<DynamicType = ()>,
+    warning: bool,
+    reason: &str,
+    message: String,
+    action: &str,
+) {
     let notice = Notice {
         warning,
         reason: reason.to_owned(),

@@ -125,6 +125,28 @@ fn r6_an_object_that_cannot_be_read_any_more_can_still_be_deleted() -> Result<()
     lab.kubectl(&["delete", "sp", "majors", "--timeout=30s"])?;
     let note = lab.wait("a note", || lab.left_behind())?;
     assert!(note["everything"].contains("could not be read"), "{note:?}");
+    lab.wait("its figures to go", || {
+        Ok((!lab.operator()?.page("/metrics")?.contains("pipeline=\"majors\"")).then_some(()))
+    })
+}
+
+#[test]
+fn r2_an_object_that_can_neither_be_read_nor_answered_pauses_longer_and_longer() -> Result<()> {
+    let lab = Lab::start()?;
+    allow(
+        &lab,
+        &json!([
+            {"apiGroups": ["assay.dev"], "resources": ["strategypipelines"], "verbs": ["*"]},
+            {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        ]),
+    )?;
+    apply_text(&lab, &undecodable(&lab, "broken"))?;
+    lab.operator()?.wait_for_log("\"failures\":4,\"pause_s\":16")?;
+    let told = lab.wait("an event", || Ok(lab.events("WriteRefused")?.pop()))?;
+    assert!(
+        told.contains("the status") && told.contains("check the operator's role"),
+        "{told}"
+    );
     Ok(())
 }
 
@@ -165,14 +187,22 @@ fn r2_a_pass_without_a_list_of_what_stands_says_so_and_writes_nothing() -> Resul
 
 /// Gives the operator's role all that it needs, but of Deployments only these verbs.
 fn allow_with_deployments(lab: &Lab, verbs: &[&str]) -> Result<()> {
+    allow(
+        lab,
+        &json!([
+            {"apiGroups": ["assay.dev"], "resources": ["strategypipelines", "strategypipelines/status"], "verbs": ["*"]},
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs},
+            {"apiGroups": ["", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+            {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        ]),
+    )
+}
+
+/// Gives the operator's role these rules and no others.
+fn allow(lab: &Lab, rules: &Value) -> Result<()> {
     let role = lab.kubectl(&["get", "roles", "-o", "jsonpath={.items[0].metadata.name}"])?;
-    let rules = json!([{"op": "add", "path": "/rules", "value": [
-        {"apiGroups": ["assay.dev"], "resources": ["strategypipelines", "strategypipelines/status"], "verbs": ["*"]},
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs},
-        {"apiGroups": ["", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
-        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-    ]}]);
+    let rules = json!([{"op": "add", "path": "/rules", "value": rules}]);
     lab.kubectl(&["patch", "role", &role, "--type=json", "-p", &rules.to_string()])?;
     Ok(())
 }
