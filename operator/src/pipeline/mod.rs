@@ -32,6 +32,7 @@ use crate::names::{FIELD_MANAGER, PipelineKey};
 use crate::observe::{Notice, Outcome, Pass};
 use crate::rollout::RolloutState;
 use crate::scaling::{self, Rates, Sample};
+use crate::topics::mark_what_did_not_take;
 
 /// How long one pass may take.
 const PASS_LIMIT: Duration = Duration::from_mins(1);
@@ -66,7 +67,7 @@ pub async fn reconcile(
         // Somebody changed the object during the pass; the watch brings its new form.
         Err(error) if error.is_conflict() => {
             pass.end(Outcome::Waiting);
-            Ok(Action::requeue(growing_pause(&context, uid, FIRST_HELD_PAUSE)))
+            Ok(Action::requeue(waiting_pause(&context, uid, FIRST_HELD_PAUSE)))
         }
         Err(error) => {
             pass.end(Outcome::Failed);
@@ -183,7 +184,7 @@ async fn delete(context: &Context, pipeline: Arc<StrategyPipeline>, pass: &mut P
     })
 }
 
-/// Creates and mends topics, and looks at them again where any was; gives whether one was.
+/// Creates and mends topics, and looks at them again where any was; gives whether that did anything.
 async fn apply_topics(context: &Context, found: &mut Found, judgement: &mut Judgement) -> Result<bool, PassError> {
     let changed = apply::apply_topics(found, judgement).await?;
     if changed.is_empty() {
@@ -193,8 +194,8 @@ async fn apply_topics(context: &Context, found: &mut Found, judgement: &mut Judg
         tell(context, &*found.pipeline, false, "TopicChanged", message, "ApplyTopics");
     }
     read_topics_again(found).await;
-    judgement.topics = topic_plans(found);
-    Ok(true)
+    let carried_out = std::mem::replace(&mut judgement.topics, topic_plans(found));
+    Ok(mark_what_did_not_take(&carried_out, &mut judgement.topics))
 }
 
 /// Builds and applies; gives whether a revision was promoted.
@@ -234,8 +235,11 @@ fn finish(context: &Context, found: &Found, judgement: &Judgement, changed: bool
     let (uid, resync) = (&found.key.uid, context.settings.resync);
     let (outcome, after) = match &judgement.hold {
         Some(_) if status::is_stalled(judgement) => (Outcome::Failed, resync),
-        Some(_) if !changed => (Outcome::Waiting, growing_pause(context, uid, FIRST_HELD_PAUSE)),
-        None if !changed && (moving || unsettled) => (Outcome::Waiting, growing_pause(context, uid, SOON)),
+        Some(_) if !changed => (Outcome::Waiting, waiting_pause(context, uid, FIRST_HELD_PAUSE)),
+        None if !changed && (moving || unsettled) => (Outcome::Waiting, waiting_pause(context, uid, SOON)),
+        // An alteration that did not take is tried again, because the brokers may only be slow to show it, and soon no more often than
+        // any drift is looked for.
+        None if !changed && is_under_way(judgement) => (Outcome::Waiting, growing_pause(context, uid, SOON, resync)),
         _ => {
             context.remember(uid, |memory| memory.waited = 0);
             if changed {
@@ -251,13 +255,18 @@ fn finish(context: &Context, found: &Found, judgement: &Judgement, changed: bool
 
 /// What is waited for is looked at soon, because most of it comes within seconds, and then less and less often: hundreds of pipelines may
 /// wait at once, a first replay takes hours, and the watch tells what happens in the cluster anyway.
-fn growing_pause(context: &Context, uid: &str, first: Duration) -> Duration {
+fn waiting_pause(context: &Context, uid: &str, first: Duration) -> Duration {
+    growing_pause(context, uid, first, LONGEST_PAUSE)
+}
+
+/// Doubled with each pass in a row that waited.
+fn growing_pause(context: &Context, uid: &str, first: Duration, longest: Duration) -> Duration {
     let mut waited = 0;
     context.remember(uid, |memory| {
         waited = memory.waited;
         memory.waited = waited.saturating_add(1);
     });
-    (first * 2_u32.pow(waited.min(8))).min(LONGEST_PAUSE)
+    (first * 2_u32.pow(waited.min(8))).min(longest)
 }
 
 /// Writes status, metrics and the event of a pipeline that is held back.

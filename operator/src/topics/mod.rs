@@ -6,4 +6,4 @@ mod plan;
 
 pub use apply::apply;
 pub use ownership::{Claim, Standing, standing};
-pub use plan::{TopicAction, TopicPlan, TopicState, TopicWish, names, plan, wishes};
+pub use plan::{TopicAction, TopicPlan, TopicState, TopicWish, mark_what_did_not_take, names, plan, wishes};

@@ -238,11 +238,7 @@ fn compare(wish: &TopicWish, standing: &Standing, topic: &TopicFound) -> Decisio
     if drift.is_empty() {
         return (TopicState::Ready, String::new(), None);
     }
-    let text = drift
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let text = listed(&drift);
     if wish.management == Management::Managed && *standing == Standing::Owner {
         return (
             TopicState::Drifted,
@@ -276,6 +272,34 @@ fn form_problem(wish: &TopicWish, topic: &TopicFound) -> Option<String> {
         ));
     }
     None
+}
+
+/// Marks alterations that the brokers accepted and that the next look does not show: they read the value otherwise, or somebody else
+/// sets it. Gives whether anything else was carried out.
+pub fn mark_what_did_not_take(carried_out: &[TopicPlan], now: &mut [TopicPlan]) -> bool {
+    let mut took = false;
+    for done in carried_out.iter().filter(|plan| plan.action.is_some()) {
+        let again = now
+            .iter_mut()
+            .find(|plan| plan.wish.name == done.wish.name && plan.action == done.action);
+        match (again, &done.action) {
+            (Some(plan), Some(TopicAction::Set(settings))) => plan.message = did_not_take(&done.wish.name, settings),
+            _ => took = true,
+        }
+    }
+    took
+}
+
+fn did_not_take(topic: &str, settings: &BTreeMap<String, String>) -> String {
+    format!(
+        "the brokers accepted {} on topic {topic} and show another value: write it as they show it in source.config, or find out who else sets it",
+        listed(settings)
+    )
+}
+
+fn listed(settings: &BTreeMap<String, String>) -> String {
+    let settings = settings.iter().map(|(key, value)| format!("{key}={value}"));
+    settings.collect::<Vec<_>>().join(", ")
 }
 
 fn drifted(wish: &TopicWish, settings: &BTreeMap<String, String>) -> BTreeMap<String, String> {

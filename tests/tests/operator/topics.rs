@@ -38,6 +38,20 @@ fn r3_no_processor_starts_before_its_topic_is_as_stated() -> Result<()> {
 }
 
 #[test]
+fn r5_a_setting_that_the_brokers_write_otherwise_is_told_and_stops_nobody() -> Result<()> {
+    let lab = Lab::start()?;
+    let mut manifest = lab.manifest("majors", &unique("raw.trades"));
+    manifest["spec"]["source"]["config"]["preallocate"] = json!("False");
+    lab.live(&manifest)?;
+    let message = lab.until_condition("majors", "TopicsReady", "False", "TopicDrifted")?;
+    assert!(message.contains("accepted preallocate=False on topic"), "{message}");
+    manifest["spec"]["source"]["config"]["preallocate"] = json!("false");
+    lab.apply(&manifest)?;
+    lab.until_condition("majors", "TopicsReady", "True", "Ready")?;
+    Ok(())
+}
+
+#[test]
 fn r4_an_observed_topic_is_awaited_and_never_created() -> Result<()> {
     let lab = Lab::start()?;
     let topic = unique("raw.trades");

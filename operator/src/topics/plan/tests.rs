@@ -80,6 +80,44 @@ fn drift_is_repaired_for_the_keys_of_the_spec_and_no_other() {
     assert_eq!(plan.action, Some(TopicAction::Set(wish().settings)));
 }
 
+/// What an alteration of `retention.ms` leads to, where the brokers show this value after it.
+fn altered(shown: &str) -> (bool, TopicPlan) {
+    let look = |retention| plan(&wish(), &Standing::Owner, &Ok(Some(topic(12, 3, retention))));
+    let mut now = [look(shown)];
+    let took = mark_what_did_not_take(&[look("5")], &mut now);
+    (took, now[0].clone())
+}
+
+#[test]
+fn an_alteration_that_the_next_look_does_not_show_is_told() {
+    let (took, plan) = altered("01000");
+    assert!(!took);
+    assert_eq!(
+        (plan.state, plan.action),
+        (TopicState::Drifted, Some(TopicAction::Set(wish().settings)))
+    );
+    assert!(
+        plan.message.contains("accepted retention.ms=1000") && plan.message.contains("source.config"),
+        "{}",
+        plan.message
+    );
+}
+
+#[test]
+fn an_alteration_that_took_is_progress() {
+    let (took, plan) = altered("1000");
+    assert!(took);
+    assert_eq!((plan.state, plan.message.as_str()), (TopicState::Ready, ""));
+}
+
+#[test]
+fn a_topic_that_was_created_and_is_not_shown_yet_is_still_being_created() {
+    let look = || [plan(&wish(), &Standing::Owner, &Ok(None))];
+    let mut now = look();
+    assert!(mark_what_did_not_take(&look(), &mut now));
+    assert_eq!(now, look());
+}
+
 #[test]
 fn drift_of_an_observed_or_shared_topic_is_told_and_left_alone() {
     let observed = TopicWish {
