@@ -10,6 +10,10 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use crate::secrets::{Credential, PostgresCredentials, SecretError, TlsMaterial};
 
 const CALL_LIMIT: Duration = Duration::from_secs(8);
+/// Longest statement in milliseconds, a wait for somebody's lock included: the server ends it, and keeps the connection.
+const STATEMENT_LIMIT_MS: &str = "10000";
+/// How long reading everything about a pipeline may take, whatever the server or the network does: less than a pass, which has to tell it.
+const VIEW_LIMIT: Duration = Duration::from_secs(20);
 const IDLE_LIMIT: Duration = Duration::from_mins(3);
 const SCORES_AGE: Duration = Duration::from_mins(1);
 /// Results that a score is taken over, newest first: bounds the query whatever the table holds.
@@ -113,7 +117,7 @@ impl StorePool {
         }
         let options = connect_options(credentials)?
             .application_name("assay-operator")
-            .options([("search_path", schema)]);
+            .options([("search_path", schema), ("statement_timeout", STATEMENT_LIMIT_MS)]);
         let pool = PgPoolOptions::new()
             .max_connections(2)
             .acquire_timeout(CALL_LIMIT)
@@ -227,7 +231,9 @@ impl Store {
     /// # Errors
     /// Where the store does not answer or refuses; missing tables are no error.
     pub async fn view(&self, pipeline: &str) -> Result<StoreView, StoreError> {
-        match self.read(pipeline).await {
+        let read = tokio::time::timeout(VIEW_LIMIT, self.read(pipeline)).await;
+        let late = || StoreError::Unavailable(format!("no answer in {} s", VIEW_LIMIT.as_secs()));
+        match read.map_err(|_| late())? {
             Ok(view) => Ok(view),
             Err(error) if is_missing_table(&error) => Ok(StoreView {
                 schema_missing: true,

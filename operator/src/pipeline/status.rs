@@ -75,12 +75,10 @@ pub fn status(
     status
 }
 
-/// Where the store is away, what was last known stays, here and below: a column that empties itself would look like a loss.
+/// Where the store is away or empty, what was last known stays, here and below: a column that empties itself would look like a loss.
 fn live_revision(found: &Found) -> Option<String> {
-    match &found.view {
-        Ok(view) => view.live.clone(),
-        Err(_) => found.pipeline.status.as_ref()?.live_revision.clone(),
-    }
+    let known = found.view.as_ref().ok().and_then(|view| view.live.clone());
+    known.or_else(|| found.pipeline.status.as_ref()?.live_revision.clone())
 }
 
 /// The wanted revision, where it is started and not live.
@@ -426,6 +424,7 @@ pub fn hold_reason(hold: &Hold) -> &'static str {
         Hold::Secret(_) => "SecretUnusable",
         Hold::Topic { .. } => "TopicsNotReady",
         Hold::Store(_) => "StoreUnavailable",
+        Hold::Forgotten { .. } => "StoreForgot",
         Hold::UpgradePending(_) => "UpgradePending",
         Hold::Offsets(_) => "OffsetsUnknown",
     }
@@ -435,7 +434,7 @@ pub fn hold_reason(hold: &Hold) -> &'static str {
 #[must_use]
 pub fn is_stalled(judgement: &Judgement) -> bool {
     match &judgement.hold {
-        Some(Hold::Settings(_)) => true,
+        Some(Hold::Settings(_) | Hold::Forgotten { .. }) => true,
         Some(Hold::Secret(error)) => !error.may_pass(),
         Some(Hold::Topic { state, .. }) => matches!(state, TopicState::Mismatch | TopicState::Conflict),
         _ => false,

@@ -35,6 +35,20 @@ pub enum Hold {
     /// The result store cannot be read: which revision is live is not known.
     #[error("{0}")]
     Store(StoreError),
+    /// The store does not know what status calls live: it is another database, or an empty one. To start anew would replace what runs.
+    #[error(
+        "the result store does not know that revision {live} is live: it is empty, or another database; correct the Secret that \
+         spec.results.postgres.secret names or restore the database, or start anew: kubectl -n {namespace} patch sp {name} \
+         --subresource=status --type=merge -p '{{\"status\":{{\"liveRevision\":null}}}}'"
+    )]
+    Forgotten {
+        /// What was live.
+        live: String,
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
     /// A release changed what the engine means, and enough pipelines are replaying for it.
     #[error(
         "waiting for others: {0} pipelines are moving to this release's engine; --max-concurrent-upgrades raises the limit"
@@ -170,9 +184,25 @@ fn hold(found: &Found, judgement: &Judgement, most_upgrades: usize) -> Option<Ho
     if let Err(error) = &found.view {
         return Some(Hold::Store(error.clone()));
     }
+    if let Some(live) = forgotten(found, judgement.rollout.as_ref()) {
+        return Some(Hold::Forgotten {
+            live: live.to_owned(),
+            namespace: found.key.namespace.clone(),
+            name: found.key.name.clone(),
+        });
+    }
     let moving = found.moving.len();
     let starts = is_upgrade(found, judgement) && !is_at_rest(&found.pipeline);
     (starts && moving >= most_upgrades).then_some(Hold::UpgradePending(moving))
+}
+
+/// The revision that status calls live where the store calls none so. A store that only lost the word may be told again: it still has
+/// the rows of that very revision.
+fn forgotten<'a>(found: &'a Found, rollout: Option<&Rollout>) -> Option<&'a str> {
+    let view = found.view.as_ref().ok()?;
+    let told = found.pipeline.status.as_ref()?.live_revision.as_deref()?;
+    let is_told_again = view.revisions.contains_key(told) && rollout.is_some_and(|r| r.wanted.to_string() == told);
+    (view.live.is_none() && !is_told_again).then_some(told)
 }
 
 /// Whether a new revision would start only because this build's engine means something else.

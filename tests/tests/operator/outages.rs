@@ -4,8 +4,9 @@ use anyhow::Result;
 use assay_tests::scratch::unique;
 use assay_tests::{Kafka, Proxy, proxy::Protocol};
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, condition};
 
 #[test]
 fn r9_a_broker_that_is_away_while_a_pipeline_is_created_is_waited_for() -> Result<()> {
@@ -90,6 +91,60 @@ fn r9_a_database_that_is_away_while_settings_change_holds_what_runs_and_keeps_th
     lab.register(&second)?;
     lab.progress(&second.revision, 0, 1_000)?;
     lab.until_live("majors", &second.revision)
+}
+
+#[test]
+fn r9_a_database_that_does_not_answer_in_time_is_told() -> Result<()> {
+    let (lab, proxy) = lab_behind_a_proxy()?;
+    let first = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
+    // Somebody's lock: the server ends the statement.
+    let lock = async {
+        let mut session = PgConnection::connect(&lab.database.url()).await?;
+        sqlx::raw_sql("BEGIN; LOCK TABLE assay.pipelines")
+            .execute(&mut session)
+            .await?;
+        anyhow::Ok(session)
+    };
+    let session = lab.runtime.block_on(lock)?;
+    let message = lab.until_condition("majors", "Ready", "False", "StoreUnavailable")?;
+    assert!(message.contains("statement timeout"), "{message}");
+    lab.runtime.block_on(session.close())?;
+    lab.until("majors", "the store to be read again", |p| {
+        condition(p, "Ready").is_some_and(|ready| ready.1 != "StoreUnavailable")
+    })?;
+    // A network that swallows answers: nobody but the operator can end that.
+    proxy.silence();
+    let message = lab.until_condition("majors", "Ready", "False", "StoreUnavailable")?;
+    assert!(
+        message.contains("no answer in") || message.contains("no connection in time"),
+        "{message}"
+    );
+    assert_eq!(lab.replicas(&first)?, Some(1));
+    Ok(())
+}
+
+#[test]
+fn r9_a_database_that_was_emptied_holds_what_runs_until_a_person_says_what_is_right() -> Result<()> {
+    let lab = Lab::start()?;
+    let first = lab.live(&lab.manifest("majors", &unique("raw.trades")))?;
+    lab.database.execute("DELETE FROM assay.pipelines")?;
+    lab.patch("majors", &json!({"spec": {"settings": {"lateness": "3s"}}}))?;
+    let message = lab.until_condition("majors", "Stalled", "True", "StoreForgot")?;
+    assert!(message.contains(&first), "{message}");
+    assert_eq!((lab.replicas(&first)?, lab.instances()?.len()), (Some(1), 1));
+    // What the message says to type where all of it is lost for good.
+    let forget = r#"{"status":{"liveRevision":null}}"#;
+    lab.kubectl(&[
+        "patch",
+        "sp",
+        "majors",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        forget,
+    ])?;
+    lab.instance_beside(&[&first])?;
+    Ok(())
 }
 
 #[test]

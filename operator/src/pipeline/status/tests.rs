@@ -6,7 +6,7 @@ use super::super::validate::validate;
 use super::*;
 use crate::children::Workload;
 use crate::secrets::SecretError;
-use crate::store::{Scores, StoreError};
+use crate::store::{Scores, StoreError, StoreView};
 
 const LIVE: &str = "0123456789-1";
 
@@ -56,6 +56,15 @@ fn what_the_store_told_last_stays_while_it_is_away() {
         (now.hit_rate.as_deref(), now.brier_skill.as_deref()),
         (Some("0.61"), Some("0.12"))
     );
+}
+
+#[test]
+fn a_store_that_forgot_what_is_live_does_not_make_status_forget_it() {
+    let mut found = with_the_store_away();
+    found.view = Ok(StoreView::default());
+    let status = status_of(&found);
+    assert_eq!(status.live_revision.as_deref(), Some(LIVE));
+    assert_eq!(condition(&status, "Stalled").reason, "StoreForgot");
 }
 
 /// What is known of the live revision, ready pods, and what is said of the processors.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use assay_crds::{StrategyPipeline, load_pipeline};
+use assay_crds::{StrategyPipeline, StrategyPipelineStatus, load_pipeline};
 use rstest::rstest;
 
 use super::*;
@@ -175,6 +175,47 @@ fn a_conflict_with_an_older_pipeline_holds_and_names_it() {
         hold.contains("research/older") && hold.contains("partitions 12 against 6"),
         "{hold}"
     );
+}
+
+/// A pipeline whose status calls a revision live, and whose store calls none so.
+fn forgotten(live: &str) -> Found {
+    found(|pipeline| {
+        pipeline.status = Some(StrategyPipelineStatus {
+            live_revision: Some(live.to_owned()),
+            ..StrategyPipelineStatus::default()
+        });
+    })
+}
+
+#[test]
+fn a_store_that_forgot_what_is_live_holds_everything_back() {
+    let mut found = forgotten("0123456789-1");
+    let is_held = |found: &Found| {
+        let judgement = validate(found, &settings());
+        let hold = judgement.hold.expect("a hold").to_string();
+        assert!(
+            hold.contains("0123456789-1") && hold.contains("spec.results.postgres.secret"),
+            "{hold}"
+        );
+        assert!(judgement.runs.is_empty());
+    };
+    is_held(&found);
+    // Processors that went on after the tables were emptied have registered anew: nobody may take the candidate for the first one.
+    let row = stored(&found, ENGINE_SEMANTICS, 60);
+    let revisions = ["0123456789-1".to_owned(), wanted(&found)].map(|revision| (revision, row.clone()));
+    found.view.as_mut().unwrap().revisions = revisions.into();
+    is_held(&found);
+}
+
+#[test]
+fn a_store_that_lost_only_the_word_is_told_again() {
+    let revision = wanted(&found(|_| ()));
+    let mut found = forgotten(&revision);
+    let row = stored(&found, ENGINE_SEMANTICS, 60);
+    found.view.as_mut().unwrap().revisions.insert(revision.clone(), row);
+    let judgement = validate(&found, &settings());
+    assert_eq!(judgement.hold, None);
+    assert_eq!(judgement.rollout.unwrap().promote, Some("operator"));
 }
 
 /// Replicas asked for, and what runs.
