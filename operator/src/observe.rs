@@ -221,11 +221,12 @@ async fn file_events(client: Client, pod: String, mut queue: mpsc::Receiver<(Obj
         if filed.get(&key).is_some_and(|(message, _)| *message == notice.message) {
             continue;
         }
-        filed.insert(key, (notice.message.clone(), Instant::now()));
+        let message = notice.message.clone();
         // A recorder counts an event of equal reason and keeps its first note: each note needs one of its own.
         let recorder = Recorder::new(client.clone(), reporter.clone());
-        if let Err(error) = recorder.publish(&event(notice), &object).await {
-            tracing::warn!(%error, "an event was refused");
+        match recorder.publish(&event(notice), &object).await {
+            Ok(()) => drop(filed.insert(key, (message, Instant::now()))),
+            Err(error) => tracing::warn!(%error, "an event was refused"),
         }
     }
 }
@@ -257,6 +258,15 @@ fn event(notice: Notice) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::service_fn;
+
     use super::*;
 
     fn observer() -> Observer {
@@ -297,6 +307,47 @@ mod tests {
         assert_eq!(observer.running.get(), 0);
         assert_eq!(passes(&observer, Outcome::Abandoned), 1);
         assert_eq!(observer.phases.with_label_values(&["apply"]).get_sample_count(), 1);
+    }
+
+    /// An API server that fails once and takes every event after that; gives how often it was asked.
+    fn failing_once() -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let answer = move |_: Request<Body>| {
+            let (code, body) = match count.fetch_add(1, Ordering::SeqCst) {
+                0 => (
+                    500,
+                    json!({"kind": "Status", "status": "Failure", "reason": "InternalError", "message": "", "code": 500}),
+                ),
+                _ => (
+                    201,
+                    json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}}),
+                ),
+            };
+            let response = Response::builder()
+                .status(code)
+                .body(Body::from(body.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(response.unwrap()) }
+        };
+        (Client::new(service_fn(answer), "trading"), asked)
+    }
+
+    #[tokio::test]
+    async fn an_event_that_was_refused_is_filed_when_it_is_told_again_and_then_no_more() {
+        let notice = Notice {
+            warning: true,
+            reason: "R".into(),
+            message: "M".into(),
+            action: "A".into(),
+        };
+        let (client, asked) = failing_once();
+        let (notices, queue) = mpsc::channel(3);
+        for _ in 0..3 {
+            notices.try_send((ObjectReference::default(), notice.clone())).unwrap();
+        }
+        drop(notices);
+        file_events(client, "pod".into(), queue).await;
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
     }
 
     #[test]
