@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use assay_crds::spec::OWNED_CLIENT_KEYS;
+use assay_crds::spec::{OWNED_CLIENT_KEYS, OWNED_CLIENT_PREFIXES, is_owned_client_key};
 use assay_crds::{StrategyPipeline, load_pipeline, schema};
 use rstest::rstest;
 use serde::Deserialize;
@@ -79,9 +79,20 @@ fn a_change_that_hurts_nothing_passes(#[case] pointer: &str, #[case] value: Valu
 
 #[test]
 fn every_key_that_assay_owns_is_refused_by_name() {
-    for key in OWNED_CLIENT_KEYS {
+    let by_prefix = OWNED_CLIENT_PREFIXES.map(|prefix| format!("{prefix}password"));
+    for key in OWNED_CLIENT_KEYS.map(str::to_owned).iter().chain(&by_prefix) {
+        assert!(is_owned_client_key(key), "{key}");
         let pipeline = changed("/spec/kafka/clientConfig", json!({ key: "x" }));
         assert!(pipeline.validate_cel().is_err(), "{key} was accepted");
+    }
+}
+
+#[test]
+fn a_key_that_only_looks_like_an_owned_one_is_accepted() {
+    for key in ["saslish", "ssl.cipher.suites", "socket.keepalive.enable"] {
+        assert!(!is_owned_client_key(key), "{key}");
+        let pipeline = changed("/spec/kafka/clientConfig", json!({ key: "x" }));
+        assert!(pipeline.validate_cel().is_ok(), "{key} was refused");
     }
 }
 

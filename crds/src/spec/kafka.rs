@@ -7,19 +7,17 @@ use serde::{Deserialize, Serialize};
 
 /// librdkafka keys that Assay sets itself: another value would break a guarantee, so each is refused by name.
 /// The CEL rule of `clientConfig` repeats this list; a test keeps them equal.
-pub const OWNED_CLIENT_KEYS: [&str; 23] = [
+pub const OWNED_CLIENT_KEYS: [&str; 21] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "group.id",
+    "group.instance.id",
     "group.protocol",
     "isolation.level",
+    "metadata.broker.list",
     "partition.assignment.strategy",
-    "sasl.mechanism",
-    "sasl.mechanisms",
-    "sasl.password",
-    "sasl.username",
     "security.protocol",
     "session.timeout.ms",
     "ssl.ca.location",
@@ -32,6 +30,16 @@ pub const OWNED_CLIENT_KEYS: [&str; 23] = [
     "ssl.keystore.location",
     "ssl.keystore.password",
 ];
+
+/// Beginnings of further keys that are refused: everything about logins, and Java's trust stores, which librdkafka does not read.
+/// Whatever they hold would stand in the manifest for all to read.
+pub const OWNED_CLIENT_PREFIXES: [&str; 2] = ["sasl.", "ssl.truststore."];
+
+/// Whether Assay sets the key itself, and `clientConfig` may not.
+#[must_use]
+pub fn is_owned_client_key(key: &str) -> bool {
+    OWNED_CLIENT_KEYS.contains(&key) || OWNED_CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
 
 /// The Kafka cluster that holds the trades, and how to log in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,8 +70,8 @@ pub struct KafkaSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
         {
-            "rule": "self.all(key, !(key in ['auto.offset.reset', 'bootstrap.servers', 'enable.auto.commit', 'enable.auto.offset.store', 'group.id', 'group.protocol', 'isolation.level', 'partition.assignment.strategy', 'sasl.mechanism', 'sasl.mechanisms', 'sasl.password', 'sasl.username', 'security.protocol', 'session.timeout.ms', 'ssl.ca.location', 'ssl.ca.pem', 'ssl.certificate.location', 'ssl.certificate.pem', 'ssl.key.location', 'ssl.key.password', 'ssl.key.pem', 'ssl.keystore.location', 'ssl.keystore.password']))",
-            "message": "clientConfig holds a key that Assay owns (auto.offset.reset, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, group.id, group.protocol, isolation.level, partition.assignment.strategy, sasl.*, security.protocol, session.timeout.ms, or a file, certificate, key or password of ssl.*); remove it: login and certificates belong into kafka.security, the protocol into kafka.groupProtocol",
+            "rule": "self.all(key, !key.startsWith('sasl.') && !key.startsWith('ssl.truststore.') && !(key in ['auto.offset.reset', 'bootstrap.servers', 'enable.auto.commit', 'enable.auto.offset.store', 'group.id', 'group.instance.id', 'group.protocol', 'isolation.level', 'metadata.broker.list', 'partition.assignment.strategy', 'security.protocol', 'session.timeout.ms', 'ssl.ca.location', 'ssl.ca.pem', 'ssl.certificate.location', 'ssl.certificate.pem', 'ssl.key.location', 'ssl.key.password', 'ssl.key.pem', 'ssl.keystore.location', 'ssl.keystore.password']))",
+            "message": "clientConfig holds a key that Assay owns (auto.offset.reset, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, group.id, group.instance.id, group.protocol, isolation.level, metadata.broker.list, partition.assignment.strategy, sasl.*, security.protocol, session.timeout.ms, or a file, certificate, key or password of ssl.*); remove it: login and certificates belong into kafka.security, the protocol into kafka.groupProtocol",
         },
     ]))]
     pub client_config: BTreeMap<String, String>,

@@ -15,8 +15,8 @@ mod source;
 mod strategies;
 
 pub use kafka::{
-    ClientCertificateSecret, CredentialsSecret, GroupProtocol, KafkaSpec, OWNED_CLIENT_KEYS, SaslMechanism, SecretKey,
-    SecurityProtocol, SecuritySpec,
+    ClientCertificateSecret, CredentialsSecret, GroupProtocol, KafkaSpec, OWNED_CLIENT_KEYS, OWNED_CLIENT_PREFIXES,
+    SaslMechanism, SecretKey, SecurityProtocol, SecuritySpec, is_owned_client_key,
 };
 pub use processor::{CommitSpec, PodSpec, ProcessorSpec, ServiceAccountSpec};
 pub use results::{Migrations, PostgresSpec, RedisSpec, ResultsSpec};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_crds::spec::{GroupProtocol, OWNED_CLIENT_KEYS};
+use assay_crds::spec::{GroupProtocol, is_owned_client_key};
 use rdkafka::ClientConfig;
 
 use crate::secret::{Secret, SecretError};
@@ -77,7 +77,7 @@ impl Connection {
             config.set(*key, *value);
         }
         for (key, value) in &self.client_config {
-            if OWNED_CLIENT_KEYS.contains(&key.as_str()) {
+            if is_owned_client_key(key) {
                 return Err(OwnedKey(key.clone()));
             }
             config.set(key, value);
