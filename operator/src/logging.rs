@@ -5,6 +5,7 @@
 use std::io;
 
 use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,6 +17,11 @@ pub enum LogLevelError {
     /// Not a list of directives.
     #[error("{0}; write directives such as info or warn,assay_operator=debug")]
     Malformed(#[from] tracing_subscriber::filter::ParseError),
+    /// A word alone that is no level.
+    #[error(
+        "{0:?} is none of off, error, warn, info, debug and trace; write directives such as info or warn,assay_operator=debug"
+    )]
+    NoLevel(String),
     /// The subscriber is gone: the process is ending.
     #[error("the log is closed: {0}; the operator is ending")]
     Closed(#[from] reload::Error),
@@ -31,7 +37,8 @@ impl LogLevel {
     /// # Errors
     /// Where the variable's text is malformed.
     pub fn start() -> Result<Self, LogLevelError> {
-        let directives = std::env::var("ASSAY_LOG").unwrap_or_else(|_| "info".to_owned());
+        let set = std::env::var("ASSAY_LOG").ok().filter(|text| !text.is_empty());
+        let directives = set.unwrap_or_else(|| "info".to_owned());
         let (level, subscriber) = log(&directives, io::stderr)?;
         subscriber.init();
         Ok(level)
@@ -42,7 +49,7 @@ impl LogLevel {
     /// # Errors
     /// Where the text is malformed.
     pub fn set(&self, directives: &str) -> Result<(), LogLevelError> {
-        Ok(self.0.reload(EnvFilter::try_new(directives.trim())?)?)
+        Ok(self.0.reload(parse(directives.trim())?)?)
     }
 }
 
@@ -50,7 +57,7 @@ fn log<W>(directives: &str, writer: W) -> Result<(LogLevel, impl Subscriber + Se
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(directives)?);
+    let (filter, handle) = reload::Layer::new(parse(directives)?);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -59,6 +66,15 @@ where
         .with(filter)
         .with(lines.with_writer(writer));
     Ok((LogLevel(handle), subscriber))
+}
+
+/// A word alone would be taken as a target's name, and a misspelt level would silence everything else.
+fn parse(directives: &str) -> Result<EnvFilter, LogLevelError> {
+    let mut words = directives.split(',').filter(|directive| !directive.contains('='));
+    match words.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
+        Some(word) => Err(LogLevelError::NoLevel(word.to_owned())),
+        None => Ok(EnvFilter::try_new(directives)?),
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +113,10 @@ mod tests {
         level.set("warn,assay_operator=debug\n").unwrap();
         let now = handle.with_current(ToString::to_string).unwrap();
         assert!(now.contains("assay_operator=debug"), "{now}");
-        let error = level.set("assay_operator=loud").unwrap_err().to_string();
-        assert!(error.contains("such as info"), "{error}");
+        for wrong in ["assay_operator=loud", "loud", "assay_operator=debug,inof", ""] {
+            let error = level.set(wrong).unwrap_err().to_string();
+            assert!(error.contains("such as info"), "{error}");
+        }
+        assert_eq!(now, handle.with_current(ToString::to_string).unwrap());
     }
 }

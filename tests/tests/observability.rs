@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use assay_tests::Postgres;
+use assay_tests::{Database, Postgres};
 use serde_json::Value;
 
 fn repository() -> PathBuf {
@@ -110,22 +110,73 @@ fn without_macros(sql: &str) -> String {
         )
 }
 
-#[test]
-fn every_query_of_the_dashboard_fits_the_schema() -> Result<()> {
+/// A database with the schema as `assay migrate` makes it.
+fn migrated_database() -> Result<Database> {
     let database = Postgres::shared()?.create_database()?;
     let mut migrations: Vec<_> = std::fs::read_dir(repository().join("migrations/postgres"))?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
     migrations.sort();
+    // The migrations name no schema: whoever runs them chooses it.
+    let mut script = "CREATE SCHEMA assay; SET search_path TO assay;".to_owned();
     for migration in migrations {
-        database.execute(&std::fs::read_to_string(migration)?)?;
+        script += &std::fs::read_to_string(migration)?;
     }
+    database.execute(&script)?;
+    Ok(database)
+}
+
+#[test]
+fn every_query_of_the_dashboard_fits_the_schema() -> Result<()> {
+    let database = migrated_database()?;
     let queries = queries(&dashboard()?, "rawSql");
     assert!(!queries.is_empty());
     for query in queries {
         let query = without_macros(&query);
         assert!(!query.contains("$__"), "a macro this test does not know: {query}");
-        database.query(&query).with_context(|| query.clone())?;
+        let query = format!("SET search_path TO assay; {query}");
+        database.execute(&query).with_context(|| query.clone())?;
+    }
+    Ok(())
+}
+
+/// The statements of all blocks of SQL in a page.
+fn statements(page: &str) -> Vec<String> {
+    let blocks = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks
+        .flat_map(|block| block.split(';'))
+        .map(|statement| statement.trim().to_owned())
+        .filter(|statement| !statement.is_empty())
+        .collect()
+}
+
+#[test]
+fn every_query_of_the_runbooks_works_on_rows_that_are_there() -> Result<()> {
+    let database = migrated_database()?;
+    // No UTF-8, as the bytes of a dead letter may well be.
+    database.execute(
+        "INSERT INTO assay.dead_letters \
+         VALUES ('p', 'r', 0, 1, 'malformed', '', '\\xff00'::bytea, 2, '[]', NULL, now()), \
+                ('p', 'r', 0, 2, 'malformed', '', 'later', 5, '[]', NULL, now() + interval '1 second')",
+    )?;
+    let statements = statements(&read("docs/operations.md")?);
+    assert!(statements.len() >= 3, "{statements:?}");
+    for statement in &statements {
+        database.query(statement).with_context(|| statement.clone())?;
+    }
+    let letters = statements.iter().find(|statement| statement.contains("dead_letters"));
+    let rows = database.query(letters.context("the runbook of dead letters")?)?;
+    assert!(format!("{rows:?}").contains("later"), "the newest is not shown: {rows:?}");
+    Ok(())
+}
+
+#[test]
+fn every_query_of_the_readme_fits_the_schema() -> Result<()> {
+    let database = migrated_database()?;
+    let statements = statements(&read("README.md")?);
+    assert!(!statements.is_empty());
+    for statement in statements {
+        database.query(&statement).with_context(|| statement.clone())?;
     }
     Ok(())
 }

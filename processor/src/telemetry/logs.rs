@@ -2,14 +2,23 @@
 //! in `span` what it happened in. The operator's lines look the same and obey the same variable (its module `logging`).
 
 use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, filter};
 
 /// A level that cannot be set.
 #[derive(Debug, thiserror::Error)]
-#[error("ASSAY_LOG: {0}; write directives such as info or warn,assay_processor=debug")]
-pub struct LogLevelError(#[from] filter::ParseError);
+pub enum LogLevelError {
+    /// Not a list of directives.
+    #[error("ASSAY_LOG: {0}; write directives such as info or warn,assay_processor=debug")]
+    Malformed(#[from] filter::ParseError),
+    /// A word alone that is no level.
+    #[error(
+        "ASSAY_LOG: {0:?} is none of off, error, warn, info, debug and trace; write directives such as info or warn,assay_processor=debug"
+    )]
+    NoLevel(String),
+}
 
 /// Starts logging; `ASSAY_LOG` takes the directives of tracing-subscriber's `EnvFilter`, `default` where it is not set.
 /// A second call does nothing: an embedding program keeps its own subscriber.
@@ -17,7 +26,8 @@ pub struct LogLevelError(#[from] filter::ParseError);
 /// # Errors
 /// Where the directives are malformed.
 pub fn start(default: &str) -> Result<(), LogLevelError> {
-    let directives = std::env::var("ASSAY_LOG").unwrap_or_else(|_| default.to_owned());
+    let set = std::env::var("ASSAY_LOG").ok().filter(|text| !text.is_empty());
+    let directives = set.unwrap_or_else(|| default.to_owned());
     // Fails only where a subscriber is set already.
     let _ = subscriber(&directives, std::io::stderr)?.try_init();
     Ok(())
@@ -31,8 +41,17 @@ where
         .json()
         .flatten_event(true)
         .with_span_list(false);
-    let filter = EnvFilter::try_new(directives)?;
+    let filter = parse(directives)?;
     Ok(lines.with_writer(writer).with_env_filter(filter).finish())
+}
+
+/// A word alone would be taken as a target's name, and a misspelt level would silence everything else.
+fn parse(directives: &str) -> Result<EnvFilter, LogLevelError> {
+    let mut words = directives.split(',').filter(|directive| !directive.contains('='));
+    match words.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
+        Some(word) => Err(LogLevelError::NoLevel(word.to_owned())),
+        None => Ok(EnvFilter::try_new(directives)?),
+    }
 }
 
 #[cfg(test)]
@@ -65,11 +84,17 @@ mod tests {
 
     #[test]
     fn malformed_directives_are_refused_with_an_example() {
-        let error = subscriber("assay_processor=loud", std::io::stderr)
-            .err()
-            .map(|error| error.to_string())
-            .expect("refused");
-        assert!(error.starts_with("ASSAY_LOG: "), "{error}");
-        assert!(error.ends_with("such as info or warn,assay_processor=debug"), "{error}");
+        for directives in ["assay_processor=loud", "loud", "warn,loud", "info, debug"] {
+            let error = parse(directives).unwrap_err().to_string();
+            assert!(error.starts_with("ASSAY_LOG: "), "{error}");
+            assert!(error.ends_with("such as info or warn,assay_processor=debug"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_level_may_stand_alone_in_either_case() {
+        for directives in ["off", "INFO", "warn,assay_processor=debug"] {
+            parse(directives).unwrap();
+        }
     }
 }
