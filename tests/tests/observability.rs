@@ -142,7 +142,10 @@ fn every_query_of_the_dashboard_fits_the_schema() -> Result<()> {
 
 /// The statements of all blocks of SQL in a page.
 fn statements(page: &str) -> Vec<String> {
-    let blocks = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks = page
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
     blocks
         .flat_map(|block| block.split(';'))
         .map(|statement| statement.trim().to_owned())
@@ -166,7 +169,10 @@ fn every_query_of_the_runbooks_works_on_rows_that_are_there() -> Result<()> {
     }
     let letters = statements.iter().find(|statement| statement.contains("dead_letters"));
     let rows = database.query(letters.context("the runbook of dead letters")?)?;
-    assert!(format!("{rows:?}").contains("later"), "the newest is not shown: {rows:?}");
+    assert!(
+        format!("{rows:?}").contains("later"),
+        "the newest is not shown: {rows:?}"
+    );
     Ok(())
 }
 
