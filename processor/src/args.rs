@@ -1,10 +1,12 @@
 //! The command line of `assay`.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::backtest::BacktestArgs;
 use crate::commands::demo::DemoArgs;
@@ -18,6 +20,25 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The arguments of this process; ends it with a message where they are wrong. An empty variable counts as not set.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(None::<&'static str>),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// The subcommands.
@@ -58,7 +79,7 @@ pub struct RunArgs {
     #[arg(long, env = "ASSAY_ADMIN", default_value = "127.0.0.1:9464")]
     pub admin: SocketAddr,
     /// Threads that decode and step; more only where a core is idle.
-    #[arg(long, env = "ASSAY_WORKERS", default_value_t = 1)]
+    #[arg(long, env = "ASSAY_WORKERS", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub workers: usize,
     /// Bytes of log between two snapshots of a partition: bounds what a recovery replays.
     #[arg(long, env = "ASSAY_SNAPSHOT_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES")]
@@ -78,13 +99,18 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_processor_has_a_worker() {
+        let line = ["assay", "run", "--pipeline", "p.yaml", "--workers", "0"];
+        let error = Cli::try_parse_from(line).unwrap_err().to_string();
+        assert!(error.contains("--workers"), "{error}");
     }
 
     #[test]

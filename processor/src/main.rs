@@ -1,13 +1,13 @@
 //! The `assay` binary: wiring only.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use assay_processor::args::{Cli, Command};
 use assay_processor::commands::{backtest, demo, feed, migrate, run};
+use assay_processor::feed::FeedError;
 use assay_processor::memory;
 use assay_processor::telemetry::logs;
-use clap::Parser as _;
 
 /// For Rust and C alike (feature `override`): librdkafka allocates on one thread and frees on another, which halves
 /// the throughput of glibc's allocator.
@@ -15,7 +15,7 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_this_process();
     let level = match cli.command {
         // It prints what there is to see itself.
         Command::Demo(_) => "error",
@@ -52,7 +52,7 @@ async fn execute(command: Command) -> ExitCode {
         },
         Command::Migrate(args) => match migrate::migrate(&args).await {
             Ok(text) => print(&text),
-            Err(error) => fail(&error, 1),
+            Err(error) => fail(&error, error.exit_code()),
         },
         Command::Backtest(args) => match backtest::backtest(&args).await {
             Ok(summary) => print(&summary.to_string()),
@@ -66,6 +66,8 @@ async fn execute(command: Command) -> ExitCode {
             // Reads files, sleeps and waits for the client: nothing for the runtime's own threads.
             match tokio::task::block_in_place(|| feed::feed(&args)) {
                 Ok(noticed) => report(&noticed),
+                // Whoever reads has seen enough.
+                Err(FeedError::Print(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
                 Err(error) => fail(&error, 1),
             }
         }
@@ -82,7 +84,9 @@ fn report(text: &dyn std::fmt::Display) -> ExitCode {
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("standard output: {error}"), 1),
     }
 }
 

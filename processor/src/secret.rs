@@ -48,15 +48,17 @@ impl Secret {
         &self.0
     }
 
-    /// From the environment variable, or from the file that `VARIABLE_FILE` names; surrounding white space is cut.
+    /// From the environment variable, or from the file that `VARIABLE_FILE` names; surrounding white space is cut. An empty
+    /// variable counts as not set.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn find(variable: &str) -> Result<Option<Self>, SecretError> {
-        if let Ok(text) = std::env::var(variable) {
+        let set = |variable: &str| std::env::var(variable).ok().filter(|text| !text.trim().is_empty());
+        if let Some(text) = set(variable) {
             return Ok(Some(Self::new(text.trim())));
         }
-        let Ok(path) = std::env::var(format!("{variable}_FILE")) else {
+        let Some(path) = set(&format!("{variable}_FILE")) else {
             return Ok(None);
         };
         match std::fs::read_to_string(&path) {

@@ -81,6 +81,9 @@ pub fn summarize<S>(finished: &Finished<S>, quality: &Quality, figures: &BTreeMa
 /// The main figures as a table for people.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.input.trades == 0 {
+            writeln!(f, "the input held no trade; check --trades and --format")?;
+        }
         for (symbol, figures) in &self.symbols {
             let (vwap, deviation) = (shown(figures.vwap.as_ref()), shown(figures.standard_deviation.as_ref()));
             writeln!(
@@ -98,7 +101,11 @@ impl fmt::Display for Summary {
             .iter()
             .chain(&self.dead_letters)
             .map(|(name, count)| format!("{count} {name}"));
-        writeln!(f, "records: {}", counts.collect::<Vec<_>>().join(", "))
+        writeln!(f, "records: {}", counts.collect::<Vec<_>>().join(", "))?;
+        for (kind, count) in &self.input.skipped {
+            writeln!(f, "skipped: {count} × {kind}")?;
+        }
+        Ok(())
     }
 }
 

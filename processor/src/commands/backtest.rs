@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assay_crds::load_pipeline;
+use assay_crds::{StrategyPipeline, load_pipeline};
 use indicatif::ProgressBar;
 
 use super::feed::{progress_bar, show};
 use crate::backtest::{Backtest, BacktestError, Figures, FiguresText, Finished, Summary, summarize};
-use crate::feed::FeedRecord;
 use crate::feed::input::{Input, ReadingArgs, open_files};
 use crate::feed::quality::Quality;
+use crate::feed::{FeedRecord, InputError};
 use crate::report::{WholeInput, render};
 use crate::settings::{SettingsError, read, standalone_instance};
-use crate::stores::{ResultStore, SqliteStore};
+use crate::stores::{ResultStore, SqliteStore, StoreError};
 
 /// The rows, as tables of a SQLite file.
 const RESULTS: &str = "results.sqlite";
@@ -51,6 +51,9 @@ pub enum CommandError {
     /// The run.
     #[error(transparent)]
     Backtest(#[from] BacktestError),
+    /// The files of trades.
+    #[error("--trades: {0}")]
+    Trades(InputError),
     /// The output folder holds something.
     #[error("{0} is not empty; name another folder with --out, or remove this one")]
     NotEmpty(PathBuf),
@@ -71,19 +74,40 @@ pub enum CommandError {
 pub async fn backtest(args: &BacktestArgs) -> Result<Summary, CommandError> {
     let text = read(&args.pipeline, "--pipeline")?;
     let pipeline = load_pipeline(&text).map_err(SettingsError::from)?;
-    let input = open_files(&args.reading, &args.trades).map_err(BacktestError::from)?;
-    make_empty(&args.out)?;
-    let store = SqliteStore::open(&args.out.join(RESULTS))
-        .await
-        .map_err(BacktestError::from)?;
-    let instance = standalone_instance(&pipeline, 1).map_err(BacktestError::from)?;
-    let run = Backtest::start(&pipeline, instance, store, args.live_from).await?;
-    let bar = progress_bar(&input.progress);
-    let results = apply(run, input, &bar).await?;
-    bar.finish_and_clear();
+    let input = open_files(&args.reading, &args.trades).map_err(CommandError::Trades)?;
+    let made = make_empty(&args.out)?;
+    let summary = run(args, &pipeline, input).await;
+    if summary.is_err() {
+        remove(&args.out, &made);
+    }
+    summary
+}
+
+/// Fills the folder.
+async fn run(args: &BacktestArgs, pipeline: &StrategyPipeline, input: Input) -> Result<Summary, CommandError> {
+    let failed = |error: StoreError| CommandError::Backtest(error.into());
+    let store = SqliteStore::open(&args.out.join(RESULTS)).await.map_err(failed)?;
+    let results = results(args, pipeline, input, store.clone()).await;
+    let closed = store.close().await;
+    let results = results?;
+    closed.map_err(failed)?;
     write(&args.out.join(SUMMARY), &json(&results.summary, &args.out)?)?;
     write(&args.out.join(REPORT), &results.page(&source_of(&args.trades)))?;
     Ok(results.summary)
+}
+
+async fn results(
+    args: &BacktestArgs,
+    pipeline: &StrategyPipeline,
+    input: Input,
+    store: SqliteStore,
+) -> Result<Results<SqliteStore>, BacktestError> {
+    let instance = standalone_instance(pipeline, 1)?;
+    let run = Backtest::start(pipeline, instance, store, args.live_from).await?;
+    let bar = progress_bar(&input.progress);
+    let results = apply(run, input, &bar).await?;
+    bar.finish_and_clear();
+    Ok(results)
 }
 
 /// What came of a whole input.
@@ -160,15 +184,34 @@ fn source_of(files: &[PathBuf]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn make_empty(folder: &Path) -> Result<(), CommandError> {
+/// Gives the folders that were not there before, the innermost first.
+fn make_empty(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let made = folder.ancestors().take_while(missing).map(Path::to_owned).collect();
     let failed = |source| CommandError::Output {
         path: folder.to_owned(),
         source,
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
     match std::fs::read_dir(folder).map_err(failed)?.next() {
-        None => Ok(()),
+        None => Ok(made),
         Some(_) => Err(CommandError::NotEmpty(folder.to_owned())),
+    }
+}
+
+/// Takes back what a failed run left, so that the next may use the same folder. The error that ended the run is the one to tell: what
+/// cannot be removed stays.
+fn remove(folder: &Path, made: &[PathBuf]) {
+    let beside = ["-wal", "-shm", "-journal"].map(|suffix| format!("{RESULTS}{suffix}"));
+    let files = [RESULTS, SUMMARY, REPORT]
+        .into_iter()
+        .chain(beside.iter().map(String::as_str));
+    for file in files {
+        let _ = std::fs::remove_file(folder.join(file));
+    }
+    for folder in made {
+        // Only where it is empty.
+        let _ = std::fs::remove_dir(folder);
     }
 }
 
@@ -186,4 +229,88 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), CommandError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "symbol,trade_id,ts_us,price,qty,side,recv_ns\n";
+
+    fn args(folder: &Path, trades: &str) -> BacktestArgs {
+        let file = folder.join("trades.csv");
+        std::fs::write(&file, HEADER.to_owned() + trades).unwrap();
+        BacktestArgs {
+            pipeline: Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/samples/demo.yaml"),
+            trades: vec![file],
+            out: folder.join("new/results"),
+            reading: ReadingArgs {
+                format: None,
+                venue: "binance".into(),
+                tick_interval: None,
+            },
+            live_from: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_of_rows_may_be_copied_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = args(folder.path(), "BTCUSDT,1,1000000,5,1,sell,\n");
+        backtest(&args).await.unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(&args.out)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, [REPORT, RESULTS, SUMMARY]);
+        let copy = folder.path().join("copy.sqlite");
+        std::fs::copy(args.out.join(RESULTS), &copy).unwrap();
+        let pipeline = load_pipeline(&read(&args.pipeline, "--pipeline").unwrap()).unwrap();
+        let instance = standalone_instance(&pipeline, 1).unwrap();
+        let copied = SqliteStore::open(&copy).await.unwrap();
+        let progress = copied.progress(&instance.pipeline, &instance.revision).await.unwrap();
+        assert_eq!(progress.iter().map(|progress| progress.next_offset).sum::<i64>(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_run_takes_back_what_it_made_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = args(
+            folder.path(),
+            "BTCUSDT,1,1000000,5,1,sell,\nBTCUSDT,2,1000000,NaN,1,sell,\n",
+        );
+        let error = backtest(&args).await.unwrap_err().to_string();
+        assert!(error.contains("trades.csv: row 3: "), "{error}");
+        let left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["trades.csv"]);
+        std::fs::create_dir_all(&args.out).unwrap();
+        backtest(&args).await.unwrap_err();
+        assert!(args.out.exists(), "a folder that was there before stays");
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_of_trades_is_named_with_its_option() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut args = args(folder.path(), "");
+        args.trades = vec!["/nonexistent.csv".into()];
+        let error = backtest(&args).await.unwrap_err().to_string();
+        assert!(error.starts_with("--trades: /nonexistent.csv: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_input_without_a_trade_is_told_with_what_it_held_instead() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut args = args(folder.path(), "");
+        args.reading.format = Some(crate::feed::input::Format::Binance);
+        let told = backtest(&args).await.unwrap().to_string();
+        assert!(
+            told.starts_with("the input held no trade; check --trades and --format\n"),
+            "{told}"
+        );
+        assert!(told.contains("\nskipped: 1 × "), "{told}");
+    }
 }

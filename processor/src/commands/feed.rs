@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::builder::NonEmptyStringValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::feed::input::{Input, ReadingArgs, ReadingProgress, SyntheticArgs, open_files, open_synthetic};
@@ -16,8 +17,10 @@ use crate::ingest::client::Connection;
 
 /// Arguments of `assay feed`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("input").args(["paths", "synthetic"]).required(true)))]
 pub struct FeedArgs {
     /// Files to feed one behind the other, plain or gzipped.
+    #[arg(value_name = "FILE")]
     pub paths: Vec<PathBuf>,
     /// How the files are read.
     #[command(flatten)]
@@ -26,10 +29,10 @@ pub struct FeedArgs {
     #[command(flatten)]
     pub synthetic: SyntheticArgs,
     /// Kafka's bootstrap servers.
-    #[arg(long, env = "ASSAY_BROKERS", required_unless_present = "dry_run")]
+    #[arg(long, env = "ASSAY_BROKERS", required_unless_present = "dry_run", value_parser = NonEmptyStringValueParser::new())]
     pub brokers: Option<String>,
     /// Topic; it has to exist.
-    #[arg(long, default_value = "raw.trades")]
+    #[arg(long, default_value = "raw.trades", value_parser = NonEmptyStringValueParser::new())]
     pub topic: String,
     /// A librdkafka setting, such as `security.protocol=SASL_SSL` or `sasl.mechanism=SCRAM-SHA-512`; may be repeated.
     /// Credentials come from the environment as for `assay run`: `ASSAY_KAFKA_USERNAME`, `ASSAY_KAFKA_PASSWORD`,
@@ -37,7 +40,7 @@ pub struct FeedArgs {
     #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = key_value)]
     pub client: Vec<(String, String)>,
     /// Speed of recorded time: real, full, or a factor such as 60.
-    #[arg(long, default_value = "full")]
+    #[arg(long, default_value = "full", allow_negative_numbers = true)]
     pub speed: Speed,
     /// Print the canonical records to standard output, one a line, and send nothing.
     #[arg(long)]
@@ -185,7 +188,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case::nothing_to_feed(&["feed", "--brokers", "b"], "--synthetic")]
+    #[case::nothing_to_feed(&["feed", "--brokers", "b"], "<FILE|--synthetic <SYNTHETIC>>")]
+    #[case::empty_brokers(&["feed", "a.csv", "--brokers", ""], "a value is required for '--brokers")]
+    #[case::empty_topic(&["feed", "a.csv", "--dry-run", "--topic", ""], "a value is required for '--topic")]
+    #[case::negative_speed(&["feed", "a.csv", "--dry-run", "--speed", "-2"], "a number above zero such as 60")]
+    #[case::negative_ticks(&["feed", "a.csv", "--dry-run", "--tick-interval", "-2"], "is not in 1..")]
+    #[case::negative_rate(&["feed", "--dry-run", "--synthetic", "walk", "--rate", "-2"], "a number above 0")]
+    #[case::days(&["feed", "--dry-run", "--synthetic", "walk", "--duration", "five"], "such as 168h or 90m")]
+    #[case::no_time(&["feed", "--dry-run", "--synthetic", "walk", "--start", "yesterday"], "such as 2024-01-01T00:00:00Z")]
     #[case::nowhere_to_feed_to(&["feed", "a.csv"], "--brokers")]
     #[case::files_and_series(&["feed", "a.csv", "--dry-run", "--synthetic", "walk"], "cannot be used with")]
     #[case::no_speed(&["feed", "a.csv", "--dry-run", "--speed", "fast"], "say real, full, or a number")]
@@ -211,5 +221,34 @@ mod tests {
         let args = Cli::try_parse_from(line).unwrap().args;
         assert_eq!(args.synthetic.duration.as_hours(), 168);
         assert!(args.reading.tick_interval.is_none());
+    }
+
+    #[rstest]
+    #[case::negative(&["--duration", "-5m"], "--duration must be a second or more")]
+    #[case::twice(&["--symbols", "A,B,A"], "--symbols names A twice; name each symbol once")]
+    fn a_series_that_cannot_be_made_names_the_option(#[case] options: &[&str], #[case] message: &str) {
+        let line = ["feed", "--dry-run", "--synthetic", "walk"].iter().chain(options);
+        let args = Cli::try_parse_from(line).unwrap().args;
+        let error = feed(&args).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+
+    #[rstest]
+    #[case::unknown("nonsense.key", "1", "-X nonsense.key=1: ")]
+    #[case::login("security.protocol", "SASL_SSL", "ASSAY_KAFKA_USERNAME")]
+    fn a_refused_setting_is_not_blamed_on_the_brokers(#[case] key: &str, #[case] value: &str, #[case] message: &str) {
+        let setting = format!("{key}={value}");
+        let line = [
+            "feed",
+            "--synthetic",
+            "walk",
+            "--brokers",
+            "127.0.0.1:1",
+            "-X",
+            &setting,
+        ];
+        let args = Cli::try_parse_from(line).unwrap().args;
+        let error = feed(&args).unwrap_err().to_string();
+        assert!(error.contains(message) && !error.contains("--brokers"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! The options that name an input, and the input they open: files of any format, or a synthetic series.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ pub struct ReadingArgs {
     #[arg(long, default_value = "binance", value_parser = parse_venue)]
     pub venue: String,
     /// Add a tick to every partition whenever event time passes a whole multiple of so many seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub tick_interval: Option<u32>,
 }
 
@@ -62,7 +63,7 @@ pub struct ReadingArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct SyntheticArgs {
     /// Generate a seeded series of this law instead of reading files.
-    #[arg(long, value_enum, conflicts_with = "paths", required_unless_present = "paths")]
+    #[arg(long, value_enum, conflicts_with = "paths")]
     pub synthetic: Option<Model>,
     /// Seed of the series; the same seed gives the same trades.
     #[arg(long, default_value_t = 1, requires = "synthetic")]
@@ -71,13 +72,13 @@ pub struct SyntheticArgs {
     #[arg(long, value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT", requires = "synthetic", value_parser = parse_symbol)]
     pub symbols: Vec<String>,
     /// First second of the series, RFC 3339.
-    #[arg(long, default_value = "2024-01-01T00:00:00Z", requires = "synthetic")]
+    #[arg(long, default_value = "2024-01-01T00:00:00Z", requires = "synthetic", value_parser = parse_start)]
     pub start: jiff::Timestamp,
     /// Length of the series, such as 168h or 90m.
-    #[arg(long, default_value = "1h", requires = "synthetic")]
+    #[arg(long, default_value = "1h", requires = "synthetic", allow_hyphen_values = true, value_parser = parse_duration)]
     pub duration: jiff::SignedDuration,
     /// Mean trades per second and symbol of the series.
-    #[arg(long, default_value_t = 4.0, requires = "synthetic", value_parser = parse_rate)]
+    #[arg(long, default_value_t = 4.0, requires = "synthetic", allow_negative_numbers = true, value_parser = parse_rate)]
     pub rate: f64,
 }
 
@@ -110,13 +111,19 @@ impl ReadingProgress {
 /// Opens a synthetic series.
 ///
 /// # Errors
-/// A length outside one second to about a hundred years.
+/// A length outside one second to about a hundred years, or a symbol that is named twice.
 pub fn open_synthetic(args: &SyntheticArgs, model: Model, tick_interval: Option<u32>) -> Result<Input, InputError> {
     let seconds = u32::try_from(args.duration.as_secs())
         .ok()
         .filter(|seconds| *seconds > 0);
     let seconds =
         seconds.ok_or_else(|| InputError::Options("--duration must be a second or more, such as 24h".into()))?;
+    let mut named = BTreeSet::new();
+    if let Some(twice) = args.symbols.iter().find(|symbol| !named.insert(*symbol)) {
+        return Err(InputError::Options(format!(
+            "--symbols names {twice} twice; name each symbol once"
+        )));
+    }
     let synthetic = Synthetic {
         seed: args.seed,
         symbols: args.symbols.iter().map(|symbol| (symbol.clone(), model)).collect(),
@@ -160,10 +167,7 @@ pub fn open_files(args: &ReadingArgs, paths: &[PathBuf]) -> Result<Input, InputE
 /// # Errors
 /// Its format cannot be told.
 pub fn open_embedded(args: &ReadingArgs, name: &str, bytes: &'static [u8]) -> Result<Input, InputError> {
-    let reader = unpacked(bytes).map_err(|source| InputError::Io {
-        path: name.to_owned(),
-        source,
-    })?;
+    let reader = unpacked(bytes).map_err(|source| InputError::io(name, source))?;
     let (records, format) = read_file(args, name, reader)?;
     Ok(Input {
         records: with_ticks(records, interval_us(args.tick_interval)),
@@ -200,10 +204,10 @@ fn read_file(
 }
 
 fn tell_format(reader: &mut Box<dyn BufRead + Send>, path: &str) -> Result<Format, InputError> {
-    let start = reader.fill_buf().map_err(|source| InputError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let start = reader.fill_buf().map_err(|source| InputError::io(path, source))?;
+    if start.is_empty() {
+        return Err(InputError::Empty(path.to_owned()));
+    }
     let starts_with = |columns: &[&str]| start.starts_with(columns.join(",").as_bytes());
     if starts_with(&reading::RECORDED_COLUMNS) {
         Ok(Format::Csv)
@@ -224,10 +228,7 @@ fn quoted(column: &str) -> String {
 
 /// A file, unpacked if its first bytes are gzip's, that counts what is read of it.
 fn open(path: &Path, read: Arc<AtomicU64>) -> Result<(Box<dyn BufRead + Send>, u64), InputError> {
-    let failed = |source| InputError::Io {
-        path: path.display().to_string(),
-        source,
-    };
+    let failed = |source| InputError::io(&path.display().to_string(), source);
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     let reader = BufReader::with_capacity(1 << 16, Counted { file, read });
@@ -270,6 +271,16 @@ fn parse_symbol(text: &str) -> Result<String, String> {
     fields::is_symbol(text)
         .then(|| text.to_owned())
         .ok_or_else(|| message.to_owned())
+}
+
+fn parse_start(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse()
+        .map_err(|_| "give a time as in RFC 3339, such as 2024-01-01T00:00:00Z".to_owned())
+}
+
+fn parse_duration(text: &str) -> Result<jiff::SignedDuration, String> {
+    text.parse()
+        .map_err(|_| "give hours, minutes or seconds, such as 168h or 90m".to_owned())
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -339,6 +350,39 @@ mod tests {
             error.ends_with("its format cannot be told from the first line; say --format"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_empty_file_is_told_as_that() {
+        let (_folder, path) = file("a.csv", b"");
+        let error = open_files(&args(), &[path]).err().unwrap().to_string();
+        assert!(error.ends_with("a.csv: the file is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_gzipped_file_that_is_cut_off_is_told_as_that_in_every_format() {
+        let random: Vec<u8> = (0u32..20_000)
+            .flat_map(|n| format!("{}\n", n.wrapping_mul(2_654_435_761)).into_bytes())
+            .collect();
+        let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        zipped.write_all(&random).unwrap();
+        let zipped = zipped.finish().unwrap();
+        let (_folder, path) = file("a.gz", &zipped[..zipped.len() / 2]);
+        for format in [Format::Csv, Format::CoinbaseCsv, Format::Json, Format::Kraken] {
+            let args = ReadingArgs {
+                format: Some(format),
+                ..args()
+            };
+            let input = open_files(&args, std::slice::from_ref(&path)).unwrap();
+            // A reader whose bytes have failed says so for ever.
+            let mut errors = input
+                .records
+                .take(50_000)
+                .filter_map(Result::err)
+                .map(|error| error.to_string());
+            let cut = errors.find(|error| error.ends_with("the gzip file is cut off; fetch it again"));
+            assert!(cut.is_some(), "{format:?}");
+        }
     }
 
     #[test]

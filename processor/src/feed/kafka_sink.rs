@@ -101,7 +101,7 @@ impl KafkaSink {
         let producer: ThreadedProducer<Deliveries> = config
             .set("bootstrap.servers", brokers)
             .create_with_context(Deliveries::default())
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(refused)?;
         let partitions =
             count_partitions(&producer, topic).map_err(|reason| match producer.context().access.refusal() {
                 Some(refusal) => FeedError::NoAccess {
@@ -185,6 +185,14 @@ impl KafkaSink {
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.producer.context().failed.load(Ordering::Relaxed)
+    }
+}
+
+fn refused(error: KafkaError) -> FeedError {
+    match error {
+        KafkaError::ClientConfig(_, reason, key, value) => FeedError::Setting { key, value, reason },
+        KafkaError::ClientCreation(reason) => FeedError::Client(reason),
+        other => FeedError::Client(other.to_string()),
     }
 }
 

@@ -40,6 +40,21 @@ pub enum FeedError {
         /// What the client said.
         reason: String,
     },
+    /// A setting that the client does not take.
+    #[error("-X {key}={value}: {reason}; correct or remove it")]
+    Setting {
+        /// The setting.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What the client said.
+        reason: String,
+    },
+    /// Settings that make no client together.
+    #[error(
+        "the Kafka client refuses its settings: {0}; correct -X (a login needs -X sasl.mechanism=…, ASSAY_KAFKA_USERNAME and ASSAY_KAFKA_PASSWORD)"
+    )]
+    Client(String),
     /// A credential that cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),

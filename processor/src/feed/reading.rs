@@ -140,8 +140,9 @@ fn rows(
     let path = path.to_owned();
     let reader = csv::ReaderBuilder::new().has_headers(false).from_reader(reader);
     Box::new(reader.into_records().zip(1..).filter_map(move |(row, number)| {
-        let parsed = match row {
-            Err(error) => Err(error.to_string()),
+        let parsed = match row.map_err(|error| (error.to_string(), error.into_kind())) {
+            Err((_, csv::ErrorKind::Io(source))) => return Some(Err(InputError::io(&path, source))),
+            Err((reason, _)) => Err(reason),
             Ok(row) if number == 1 && row == *columns => return None,
             Ok(_) if number == 1 => Err(format!("the header is not {}", columns.join(","))),
             Ok(row) if row.len() != columns.len() => {
@@ -165,10 +166,7 @@ fn lines(
 ) -> Records {
     let path = path.to_owned();
     Box::new(reader.lines().flat_map(move |line| match line {
-        Err(source) => vec![Err(InputError::Io {
-            path: path.clone(),
-            source,
-        })],
+        Err(source) => vec![Err(InputError::io(&path, source))],
         Ok(line) if line.trim().is_empty() => Vec::new(),
         Ok(line) => parse(line.trim()).into_iter().map(Ok).collect(),
     }))

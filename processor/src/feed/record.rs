@@ -38,6 +38,12 @@ pub enum InputError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A compressed file that ends too early.
+    #[error("{0}: the gzip file is cut off; fetch it again")]
+    CutOff(String),
+    /// A file without a byte.
+    #[error("{0}: the file is empty")]
+    Empty(String),
     /// A row of a file that is not of its format.
     #[error("{path}: row {row}: {reason}; correct the row, or name the right --format")]
     Row {
@@ -57,6 +63,17 @@ pub enum InputError {
     /// A combination of options that makes no input.
     #[error("{0}")]
     Options(String),
+}
+
+impl InputError {
+    /// A file that cannot be opened or read. Only unpacking expects more than there is.
+    pub(super) fn io(path: &str, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::CutOff(path),
+            _ => Self::Io { path, source },
+        }
+    }
 }
 
 /// Records in arrival order, or the error that ends them.

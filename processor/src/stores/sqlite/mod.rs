@@ -47,6 +47,16 @@ impl SqliteStore {
         Self::with_options(SqliteConnectOptions::new().in_memory(true)).await
     }
 
+    /// Ends the use of the file and leaves every row in it: nothing beside it is needed any more, so it may be copied alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the file cannot be written, or another process has it open.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let left_log = sqlx::query("PRAGMA journal_mode = DELETE").execute(&self.pool).await;
+        self.pool.close().await;
+        left_log.map(drop).map_err(classify)
+    }
+
     /// One connection: SQLite has one writer anyway, and a database in memory has one connection.
     async fn with_options(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let pool = SqlitePoolOptions::new()
