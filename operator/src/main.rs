@@ -31,7 +31,7 @@ async fn execute(command: Command, level: LogLevel) -> anyhow::Result<String> {
         Command::Run(args) => run::run(args, level).await.map(|()| String::new()),
         Command::Crds => assay_crds::schema::crd_yaml().map_err(|error| anyhow::anyhow!("{error}")),
         Command::Plan(args) => match args.file {
-            Some(path) => plan::file(&path).await,
+            Some(path) => Box::pin(plan::file(&path)).await,
             None => plan::all().await,
         },
         Command::Explain(args) => explain::explain(&args).await,

@@ -45,7 +45,7 @@ pub enum ProcessError {
     #[error("Kafka's client gives no queue; raise the memory limit")]
     NoQueue,
     /// The system refused a thread or an address.
-    #[error("{what}: {cause}")]
+    #[error("{what}: {cause}; give --admin an address that is free here, or raise the limits of the system")]
     System {
         /// What was wanted.
         what: String,

@@ -54,7 +54,7 @@ pub enum LogError {
         code: RDKafkaErrorCode,
     },
     /// Offsets of a partition are not to be had.
-    #[error("offsets of {topic}/{partition} are unknown: {cause}")]
+    #[error("offsets of {topic}/{partition} are unknown: {cause}; the partition needs a leader: look at the brokers")]
     OffsetsUnknown {
         /// Topic.
         topic: String,

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::log_client::LogClient;
-use super::poll::{GroupEvent, PollCommand, Start};
+use super::poll::{Change, GroupEvent, PollCommand, Start};
 use super::record_queue::FetchError;
 use super::takeover::{TakeOver, TakeOverError};
 use crate::commit::flush::{FlushRequest, jittered};
@@ -316,13 +316,14 @@ impl Ownership {
         for reason in &recovered.unusable_snapshots {
             warn!(partition, reason, "snapshot left aside");
         }
-        self.command(PollCommand::Start(Box::new(Start {
+        let start = Start {
             offset: recovered.resume_offset,
             attached: Attached {
                 partition: recovered.partition,
                 tenure,
             },
-        })));
+        };
+        self.command(PollCommand::Change(Change::Start(Box::new(start))));
         self.stays.insert(partition, Stay { tenure, working: true });
     }
 
@@ -340,7 +341,7 @@ impl Ownership {
     }
 
     fn halt(&mut self, partition: i32) {
-        self.command(PollCommand::Halt(vec![partition]));
+        self.command(PollCommand::Change(Change::Halt(vec![partition])));
     }
 
     fn forget(&mut self, partitions: &[i32]) {

@@ -29,10 +29,8 @@ const IDLE: Duration = Duration::from_millis(10);
 
 /// What the poll thread is told.
 pub enum PollCommand {
-    /// Fetch a partition from an offset, if it is still assigned.
-    Start(Box<Start>),
-    /// Stop fetching partitions; they stay assigned to this member.
-    Halt(Vec<i32>),
+    /// Change what is fetched, once no revocation waits for its answer.
+    Change(Change),
     /// Answer a revocation: commit group offsets, then give the partitions up.
     Release(Vec<i32>, Vec<(i32, i64)>),
     /// Commit group offsets.
@@ -41,6 +39,14 @@ pub enum PollCommand {
     Rejoin,
     /// Commit these, leave the group and end.
     Close(Vec<(i32, i64)>),
+}
+
+/// A change of what is fetched.
+pub enum Change {
+    /// Fetch a partition from an offset, if it is still assigned.
+    Start(Box<Start>),
+    /// Stop fetching partitions; they stay assigned to this member.
+    Halt(Vec<i32>),
 }
 
 /// A partition to fetch.
@@ -82,6 +88,9 @@ pub struct PollLoop {
     assigned: BTreeSet<i32>,
     /// Fetched: assigned, taken over and started.
     fetched: BTreeMap<i32, Route>,
+    /// Changes that wait while a revocation is not answered: the client takes any unassignment for the answer, and would
+    /// give away what is not committed yet.
+    waiting: Option<Vec<Change>>,
 }
 
 impl PollLoop {
@@ -96,7 +105,7 @@ impl PollLoop {
         queues: Vec<Arc<RecordQueue>>,
         pulse: Arc<Pulse>,
     ) -> Self {
-        let (assigned, fetched) = Default::default();
+        let (assigned, fetched, waiting) = Default::default();
         Self {
             consumer,
             topic,
@@ -107,6 +116,7 @@ impl PollLoop {
             pulse,
             assigned,
             fetched,
+            waiting,
         }
     }
 
@@ -157,11 +167,13 @@ impl PollLoop {
                 Fact::Revoked(partitions) => {
                     // The client gives nothing more of any partition until this is answered.
                     self.assigned.retain(|partition| !partitions.contains(partition));
+                    self.waiting.get_or_insert_default();
                     self.tell(GroupEvent::Revoked(partitions));
                 }
                 Fact::Lost(partitions) => {
                     self.assigned.retain(|partition| !partitions.contains(partition));
                     self.unassign(&partitions);
+                    self.go_on();
                     self.tell(GroupEvent::Lost(partitions));
                 }
             }
@@ -171,12 +183,12 @@ impl PollLoop {
     fn obey(&mut self) -> Obeyed {
         loop {
             match self.commands.try_recv() {
-                Ok(PollCommand::Start(start)) => self.start(*start),
-                Ok(PollCommand::Halt(partitions)) => self.unassign(&partitions),
+                Ok(PollCommand::Change(change)) => self.change(change),
                 Ok(PollCommand::Release(partitions, offsets)) => {
                     // librdkafka finishes the commit before it lets the partitions go.
                     self.commit(&offsets, CommitMode::Async);
                     self.unassign(&partitions);
+                    self.go_on();
                 }
                 Ok(PollCommand::CommitOffsets(offsets)) => self.commit(&offsets, CommitMode::Async),
                 Ok(PollCommand::Rejoin) => self.rejoin(),
@@ -184,6 +196,21 @@ impl PollLoop {
                 Err(std::sync::mpsc::TryRecvError::Empty) => return Obeyed::GoOn,
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => return Obeyed::Close(Vec::new()),
             }
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        match (change, &mut self.waiting) {
+            (change, Some(waiting)) => waiting.push(change),
+            (Change::Start(start), None) => self.start(*start),
+            (Change::Halt(partitions), None) => self.unassign(&partitions),
+        }
+    }
+
+    /// No revocation waits for its answer any more: makes the changes that waited, in their order.
+    fn go_on(&mut self) {
+        for change in self.waiting.take().into_iter().flatten() {
+            self.change(change);
         }
     }
 
@@ -254,6 +281,7 @@ impl PollLoop {
         let all: Vec<i32> = self.fetched.keys().copied().collect();
         self.unassign(&all);
         self.assigned.clear();
+        self.go_on();
         self.consumer.unsubscribe();
         if let Err(error) = self.consumer.subscribe(&[&self.topic]) {
             self.tell(GroupEvent::Fatal(format!("subscribing again was refused: {error}")));
