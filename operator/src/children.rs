@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::watch;
 
 use crate::names::{PIPELINE_LABEL, REVISION_LABEL};
-use crate::pipeline::build::REVISION_KEY;
+use crate::pipeline::build::{PROCESSOR, REVISION_KEY};
 
 /// A Deployment of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Workload {
     pub ready: i32,
     /// Whether its controller has seen its newest form, and every pod has it.
     pub settled: bool,
+    /// Image of its processors.
+    pub image: Option<String>,
 }
 
 /// A kind of which something is kept.
@@ -48,6 +50,7 @@ impl Child for Deployment {
             return Some(Workload {
                 revision,
                 wanted,
+                image: image(self),
                 ..Workload::default()
             });
         };
@@ -59,8 +62,15 @@ impl Child for Deployment {
             replicas,
             ready: status.ready_replicas.unwrap_or(0),
             settled: seen && updated == wanted && replicas == wanted,
+            image: image(self),
         })
     }
+}
+
+fn image(deployment: &Deployment) -> Option<String> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    let processor = pod.containers.iter().find(|container| container.name == PROCESSOR)?;
+    processor.image.clone()
 }
 
 impl Child for ConfigMap {
@@ -225,7 +235,8 @@ fn version(object: &impl Resource) -> u64 {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use k8s_openapi::api::apps::v1::DeploymentSpec;
+    use k8s_openapi::api::apps::v1::{DeploymentSpec, DeploymentStatus};
+    use k8s_openapi::api::core::v1::{Container, PodSpec};
 
     use super::*;
 
@@ -239,11 +250,34 @@ mod tests {
         deployment.metadata.resource_version = Some(version.to_string());
         let labels = [(PIPELINE_LABEL, "majors"), (REVISION_LABEL, "3")];
         deployment.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
-        deployment.spec = Some(DeploymentSpec {
+        let mut spec = DeploymentSpec {
             replicas: Some(replicas),
             ..DeploymentSpec::default()
-        });
+        };
+        spec.template.spec = Some(pod(&[("sidecar", "proxy:1"), (PROCESSOR, "assay:1")]));
+        deployment.spec = Some(spec);
         deployment
+    }
+
+    fn pod(containers: &[(&str, &str)]) -> PodSpec {
+        let container = |(name, image): &(&str, &str)| Container {
+            name: (*name).into(),
+            image: Some((*image).into()),
+            ..Container::default()
+        };
+        PodSpec {
+            containers: containers.iter().map(container).collect(),
+            ..PodSpec::default()
+        }
+    }
+
+    #[test]
+    fn the_image_of_processors_is_known_before_and_after_the_first_status() {
+        let mut made = deployment("a", 1, 7);
+        let image = |deployment: &Deployment| deployment.facts().and_then(|workload| workload.image);
+        assert_eq!(image(&made).as_deref(), Some("assay:1"));
+        made.status = Some(DeploymentStatus::default());
+        assert_eq!(image(&made).as_deref(), Some("assay:1"));
     }
 
     /// With what a first list held.

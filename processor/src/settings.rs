@@ -47,6 +47,16 @@ pub enum SettingsError {
         /// Cause.
         cause: serde_json::Error,
     },
+    /// The revision was made for another engine.
+    #[error(
+        "revision {revision} was made for engine semantics {wanted}, this build has {ENGINE_SEMANTICS}: its results would change half-way; run the build that made it, or let the operator make a new revision"
+    )]
+    EngineSemantics {
+        /// Revision.
+        revision: String,
+        /// The revision's.
+        wanted: u32,
+    },
     /// A credential is missing.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -59,7 +69,7 @@ pub enum SettingsError {
 pub fn load(args: &RunArgs) -> Result<(StrategyPipeline, RunConfig), SettingsError> {
     let pipeline = load_pipeline(&read(&args.pipeline, "--pipeline")?)?;
     let config = match &args.revision {
-        Some(path) => from_instance(&pipeline, read_instance(path)?, args)?,
+        Some(path) => from_instance(&pipeline, of_this_engine(read_instance(path)?)?, args)?,
         None => standalone(&pipeline, args)?,
     };
     Ok((pipeline, config))
@@ -234,6 +244,17 @@ fn read_instance(path: &Path) -> Result<RevisionInstance, SettingsError> {
     })
 }
 
+/// A revision's results are those of one engine: this build goes on with no other's.
+fn of_this_engine(instance: RevisionInstance) -> Result<RevisionInstance, SettingsError> {
+    if instance.engine_semantics == ENGINE_SEMANTICS {
+        return Ok(instance);
+    }
+    Err(SettingsError::EngineSemantics {
+        revision: instance.revision,
+        wanted: instance.engine_semantics,
+    })
+}
+
 /// The engine's settings: the validated ones and the revision's id, which every forecast id carries.
 #[must_use]
 pub fn engine_settings(revision: &str, validated: ValidatedSettings) -> Settings {
@@ -294,5 +315,46 @@ fn engine_strategy(strategy: &ValidatedStrategy) -> StrategySettings {
             volume_ratio,
             volume_bars,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::commands::run::RunError;
+
+    const MAJORS: &str = include_str!("../../crds/tests/documents/majors.yaml");
+
+    /// What `assay run` loads where its operator decided on a revision of this engine.
+    fn loaded(engine_semantics: u32) -> Result<RunConfig, SettingsError> {
+        let folder = tempfile::tempdir().unwrap();
+        let (manifest, revision) = (folder.path().join("pipeline.yaml"), folder.path().join("revision.json"));
+        let instance = RevisionInstance {
+            engine_semantics,
+            ..standalone_instance(&load_pipeline(MAJORS)?, 1)?
+        };
+        std::fs::write(&manifest, MAJORS).unwrap();
+        std::fs::write(&revision, serde_json::to_string(&instance).unwrap()).unwrap();
+        let (manifest, revision) = (manifest.to_str().unwrap(), revision.to_str().unwrap());
+        let cli = Cli::parse_from(["assay", "run", "--pipeline", manifest, "--revision", revision]);
+        let Command::Run(args) = cli.command else {
+            panic!("it runs")
+        };
+        Ok(load(&args)?.1)
+    }
+
+    #[test]
+    fn a_revision_of_another_engine_is_refused_with_both_numbers() {
+        let error = RunError::from(loaded(ENGINE_SEMANTICS + 1).unwrap_err());
+        assert_eq!(error.exit_code(), 40);
+        let numbers = format!(
+            "engine semantics {}, this build has {ENGINE_SEMANTICS}",
+            ENGINE_SEMANTICS + 1
+        );
+        assert!(error.to_string().contains(&numbers), "{error}");
+        assert!(loaded(ENGINE_SEMANTICS).is_ok());
     }
 }

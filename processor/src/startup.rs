@@ -23,6 +23,9 @@ pub struct Stores {
     pub breakers: Vec<(&'static str, Arc<Breaker>)>,
 }
 
+/// Exit code where the revision was made for another engine.
+pub const OTHER_ENGINE: u8 = 40;
+
 /// Why a processor does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
@@ -105,7 +108,7 @@ impl StartupError {
             Self::Latest(LatestError::Unavailable(_) | LatestError::NotAsked(_)) => 30,
             Self::Latest(LatestError::Evicting(_)) => 31,
             Self::Latest(LatestError::NoAccess(_)) => 32,
-            Self::EngineSemantics { .. } => 40,
+            Self::EngineSemantics { .. } => OTHER_ENGINE,
             Self::Log(LogError::Internal(_)) => 70,
         }
     }

@@ -229,6 +229,7 @@ fn runs(found: &Found, rollout: &Rollout, cluster: &str) -> Result<Vec<RevisionB
 
 fn instance(found: &Found, rollout: &Rollout, revision: &str, cluster: &str) -> Result<RevisionInstance, Hold> {
     let stored = found.view.as_ref().ok().and_then(|view| view.revisions.get(revision));
+            image: image_to_keep(found, &instance),
     if let Some(instance) = found.instances.get(revision) {
         let instance = instance.clone();
         return Ok(match stored {
@@ -236,6 +237,14 @@ fn instance(found: &Found, rollout: &Rollout, revision: &str, cluster: &str) -> 
             None => instance,
         });
     }
+/// The image of a revision that another engine made: this release's processors would refuse it, and those that run go on until the
+/// candidate takes over.
+fn image_to_keep(found: &Found, instance: &RevisionInstance) -> Option<String> {
+    let workload = found.workloads.get(&instance.revision)?;
+    let image = workload.image.clone();
+    image.filter(|_| instance.engine_semantics != ENGINE_SEMANTICS)
+}
+
     if let Some(stored) = stored {
         return Ok(instance_of(
             blank_instance(found, revision, cluster, stored),

@@ -10,7 +10,7 @@ use crate::process::{Process, ProcessError};
 use crate::run_config::RunConfig;
 use crate::secret::{Secret, SecretError};
 use crate::settings::{SettingsError, load};
-use crate::startup::{StartupError, Stores, prepare};
+use crate::startup::{OTHER_ENGINE, StartupError, Stores, prepare};
 use crate::tls::{Named, TlsMaterial};
 
 /// Why a run ended by itself.
@@ -38,6 +38,7 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Settings(SettingsError::EngineSemantics { .. }) => OTHER_ENGINE,
             Self::Settings(_) | Self::Connect(_) => 2,
             Self::Signals(_) => 71,
             Self::Startup(error) => error.exit_code(),

@@ -15,6 +15,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{ADMIN_PORT, Blueprint, RevisionBlueprint, mounts, service_account};
 use crate::names;
 
+/// Name of the container that processes.
+pub(crate) const PROCESSOR: &str = "processor";
 /// How long a processor may drain at its end, seconds; the grace period leaves room above it.
 const DRAIN_SECONDS: i64 = 20;
 const GRACE_SECONDS: i64 = 45;
@@ -41,14 +43,26 @@ pub(super) fn build(blueprint: &Blueprint<'_>, revision: &RevisionBlueprint, con
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(rolling),
             }),
-            template: template(blueprint, config_map, labels),
+            template: template(blueprint, config_map, labels, image(blueprint, revision)),
             ..DeploymentSpec::default()
         }),
         status: None,
     }
 }
 
-fn template(blueprint: &Blueprint<'_>, config_map: &str, labels: BTreeMap<String, String>) -> PodTemplateSpec {
+/// What a revision must keep, else what the manifest names, else ours.
+fn image<'a>(blueprint: &Blueprint<'a>, revision: &'a RevisionBlueprint) -> &'a str {
+    let named = blueprint.pipeline.spec.processor.image.as_deref();
+    let image = revision.image.as_deref().or(named);
+    image.unwrap_or(blueprint.default_image)
+}
+
+fn template(
+    blueprint: &Blueprint<'_>,
+    config_map: &str,
+    labels: BTreeMap<String, String>,
+    image: &str,
+) -> PodTemplateSpec {
     let extras = &blueprint.pipeline.spec.processor.pod;
     let mut all_labels = extras.labels.clone();
     all_labels.extend(labels);
@@ -60,11 +74,11 @@ fn template(blueprint: &Blueprint<'_>, config_map: &str, labels: BTreeMap<String
             annotations: Some(annotations),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod(blueprint, config_map)),
+        spec: Some(pod(blueprint, config_map, image)),
     }
 }
 
-fn pod(blueprint: &Blueprint<'_>, config_map: &str) -> PodSpec {
+fn pod(blueprint: &Blueprint<'_>, config_map: &str, image: &str) -> PodSpec {
     let spec = &blueprint.pipeline.spec;
     let extras = &spec.processor.pod;
     let mut volumes = mounts::volumes(spec, config_map);
@@ -73,8 +87,8 @@ fn pod(blueprint: &Blueprint<'_>, config_map: &str) -> PodSpec {
         service_account_name: Some(service_account::name(blueprint.pipeline)),
         automount_service_account_token: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
-        init_containers: migrate(blueprint).map(|container| vec![container]),
-        containers: vec![processor(blueprint)],
+        init_containers: migrate(blueprint, image).map(|container| vec![container]),
+        containers: vec![processor(blueprint, image)],
         volumes: Some(volumes),
         security_context: Some(extras.security_context.clone().unwrap_or_else(pod_security)),
         image_pull_secrets: some(&extras.image_pull_secrets),
@@ -88,7 +102,7 @@ fn pod(blueprint: &Blueprint<'_>, config_map: &str) -> PodSpec {
     }
 }
 
-fn processor(blueprint: &Blueprint<'_>) -> Container {
+fn processor(blueprint: &Blueprint<'_>, image: &str) -> Container {
     let spec = &blueprint.pipeline.spec;
     let extras = &spec.processor.pod;
     let mut env = mounts::environment(spec);
@@ -113,12 +127,12 @@ fn processor(blueprint: &Blueprint<'_>) -> Container {
         startup_probe: Some(probe("/livez", 2, 30)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 2, 3)),
-        ..container("processor", blueprint, extras)
+        ..container(PROCESSOR, image, extras)
     }
 }
 
 /// Brings the tables up to date before the processor starts; an advisory lock lets one pod do it while the others wait.
-fn migrate(blueprint: &Blueprint<'_>) -> Option<Container> {
+fn migrate(blueprint: &Blueprint<'_>, image: &str) -> Option<Container> {
     let spec = &blueprint.pipeline.spec;
     let PostgresSpec {
         secret,
@@ -153,18 +167,11 @@ fn migrate(blueprint: &Blueprint<'_>) -> Option<Container> {
         env: Some(environment),
         volume_mounts: (!volume_mounts.is_empty()).then_some(volume_mounts),
         resources: Some(migrate_resources()),
-        ..container("migrate", blueprint, &spec.processor.pod)
+        ..container("migrate", image, &spec.processor.pod)
     })
 }
 
-fn container(name: &str, blueprint: &Blueprint<'_>, extras: &PodExtras) -> Container {
-    let image = blueprint
-        .pipeline
-        .spec
-        .processor
-        .image
-        .as_deref()
-        .unwrap_or(blueprint.default_image);
+fn container(name: &str, image: &str, extras: &PodExtras) -> Container {
     Container {
         name: name.to_owned(),
         image: Some(image.to_owned()),

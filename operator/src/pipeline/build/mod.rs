@@ -9,6 +9,7 @@ mod service;
 mod service_account;
 
 pub(crate) use config_map::REVISION_KEY;
+pub(crate) use deployment::PROCESSOR;
 
 use assay_crds::{RevisionInstance, StrategyPipeline};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -39,6 +40,8 @@ pub struct RevisionBlueprint {
     pub instance: RevisionInstance,
     /// Pods.
     pub replicas: i32,
+    /// The image that its pods must keep; `None` where any of its engine will do.
+    pub image: Option<String>,
 }
 
 /// Everything that a pipeline owns in the cluster.

@@ -32,6 +32,7 @@ fn built(document: &str, change: impl FnOnce(&mut StrategyPipeline)) -> Resource
     let revisions = vec![RevisionBlueprint {
         instance: instance(&pipeline),
         replicas: 2,
+        image: None,
     }];
     build(&Blueprint {
         pipeline: &pipeline,
@@ -159,7 +160,11 @@ fn settings_of_the_store_that_cannot_be_read_are_told_by_revision() {
         settings: "{}".into(),
         ..instance(&pipeline)
     };
-    let revisions = vec![RevisionBlueprint { instance, replicas: 1 }];
+    let revisions = vec![RevisionBlueprint {
+        instance,
+        replicas: 1,
+        image: None,
+    }];
     let error = build(&Blueprint {
         pipeline: &pipeline,
         revisions,
@@ -168,4 +173,30 @@ fn settings_of_the_store_that_cannot_be_read_are_told_by_revision() {
     })
     .unwrap_err();
     assert!(error.to_string().contains("revision 0123456789-1"), "{error}");
+}
+
+#[test]
+fn an_image_that_a_revision_must_keep_goes_before_any_other() {
+    let mut pipeline = load_pipeline(MAJORS).unwrap();
+    pipeline.metadata.uid = Some("0b8a7c1e".into());
+    pipeline.spec.processor.image = Some("assay:named".into());
+    let revision = |image: Option<&str>| RevisionBlueprint {
+        instance: instance(&pipeline),
+        replicas: 1,
+        image: image.map(str::to_owned),
+    };
+    let revisions = vec![revision(Some("assay:old")), revision(None)];
+    let resources = build(&Blueprint {
+        pipeline: &pipeline,
+        revisions,
+        secrets: "",
+        default_image: "assay:ours",
+    })
+    .unwrap();
+    let images = resources.deployments.into_iter().map(|deployment| {
+        let pod = deployment.spec.unwrap().template.spec.unwrap();
+        let containers = pod.init_containers.unwrap().into_iter().chain(pod.containers);
+        containers.map(|container| container.image.unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(images.collect::<Vec<_>>(), [["assay:old"; 2], ["assay:named"; 2]]);
 }

@@ -25,6 +25,7 @@ fn with_the_store_away() -> Found {
         replicas: 2,
         ready: 2,
         settled: true,
+        image: None,
     };
     found.workloads.insert(LIVE.into(), workload);
     let known = status_of(&found);

@@ -293,3 +293,25 @@ fn a_pipeline_at_rest_starts_no_upgrade_and_waits_for_none(#[case] suspend: bool
     assert_eq!((judgement.hold, runs), (None, vec![("0123456789-1", 0)]));
     assert_eq!(judgement.rollout.unwrap().state, RolloutState::PutOff);
 }
+
+/// Whether the live revision is of another engine, and the image that it keeps.
+#[rstest]
+#[case::of_this_engine(0, None)]
+#[case::of_another_engine(1, Some("assay:old"))]
+fn a_live_revision_of_another_engine_keeps_its_image(#[case] apart: u32, #[case] kept: Option<&str>) {
+    const LIVE: &str = "0123456789-1";
+    let mut found = found(|_| ());
+    let old = stored(&found, ENGINE_SEMANTICS + apart, 60);
+    make_live(&mut found, LIVE, old);
+    let workload = Workload {
+        image: Some("assay:old".into()),
+        ..Workload::default()
+    };
+    found.workloads.insert(LIVE.into(), workload);
+    let runs = validate(&found, &settings()).runs;
+    let images: BTreeMap<&str, Option<&str>> = runs
+        .iter()
+        .map(|run| (run.instance.revision.as_str(), run.image.as_deref()))
+        .collect();
+    assert_eq!((images[LIVE], images[wanted(&found).as_str()]), (kept, None));
+}
