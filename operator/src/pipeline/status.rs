@@ -360,6 +360,16 @@ fn rollout_verdict(found: &Found, judgement: &Judgement) -> Verdict {
         );
     };
     let (wanted, key) = (&rollout.wanted, &found.key);
+    if let Some((revision, gone)) = &rollout.impossible {
+        let message = format!(
+            "revision {revision} cannot be made live: {gone}; take the wish back with: kubectl -n {} annotate sp {} {}- \
+             and put its settings into spec.settings, which starts a new instance of them",
+            key.namespace,
+            key.name,
+            names::PROMOTE
+        );
+        return Verdict::new(kind, "False", "CannotPromote", message);
+    }
     match rollout.state {
         RolloutState::Complete => Verdict::new(kind, "True", "Live", format!("revision {wanted} is live")),
         RolloutState::CatchingUp => {

@@ -135,7 +135,7 @@ pub fn rollout(found: &Found) -> Option<Rollout> {
         .as_ref()?;
     let view = found.view.as_ref().ok()?;
     let no_bounds = Bounds::new();
-    let known = known(view, &found.instances);
+    let known = known(found, view);
     let annotations = found.pipeline.metadata.annotations.as_ref();
     let annotation = |name: &str| annotations.and_then(|all| all.get(name)).map(String::as_str);
     Some(decide(&RolloutInput {
@@ -154,16 +154,25 @@ pub fn rollout(found: &Found) -> Option<Rollout> {
     }))
 }
 
-fn known(view: &StoreView, instances: &BTreeMap<String, RevisionInstance>) -> BTreeMap<String, Known> {
-    let mut known: BTreeMap<String, Known> = instances.keys().map(|id| (id.clone(), Known::default())).collect();
-    known.extend(view.revisions.iter().map(|(id, stored)| {
-        (
-            id.clone(),
-            Known {
-                progress: stored.progress.clone(),
-            },
-        )
-    }));
+/// Rows in the store know better than ConfigMaps: they have progress.
+fn known(found: &Found, view: &StoreView) -> BTreeMap<String, Known> {
+    let is_running = |id: &String| found.workloads.contains_key(id);
+    let told = found.instances.iter().map(|(id, instance)| Known {
+        topic_identity: instance.topic_identity.clone(),
+        partitions: instance.partitions,
+        engine_semantics: instance.engine_semantics,
+        is_running: is_running(id),
+        progress: BTreeMap::new(),
+    });
+    let stored = view.revisions.iter().map(|(id, stored)| Known {
+        topic_identity: stored.topic_identity.clone(),
+        partitions: stored.partitions,
+        engine_semantics: stored.engine_semantics,
+        is_running: is_running(id),
+        progress: stored.progress.clone(),
+    });
+    let mut known: BTreeMap<String, Known> = found.instances.keys().cloned().zip(told).collect();
+    known.extend(view.revisions.keys().cloned().zip(stored));
     known
 }
 
@@ -220,6 +229,7 @@ fn runs(found: &Found, rollout: &Rollout, cluster: &str) -> Result<Vec<RevisionB
         let instance = instance(found, rollout, revision, cluster)?;
         let is_live = live.is_none_or(|live| live == revision);
         Ok(RevisionBlueprint {
+            image: image_to_keep(found, &instance),
             instance,
             replicas: replicas(found, is_live),
         })
@@ -227,16 +237,6 @@ fn runs(found: &Found, rollout: &Rollout, cluster: &str) -> Result<Vec<RevisionB
     rollout.run.iter().map(blueprint).collect()
 }
 
-fn instance(found: &Found, rollout: &Rollout, revision: &str, cluster: &str) -> Result<RevisionInstance, Hold> {
-    let stored = found.view.as_ref().ok().and_then(|view| view.revisions.get(revision));
-            image: image_to_keep(found, &instance),
-    if let Some(instance) = found.instances.get(revision) {
-        let instance = instance.clone();
-        return Ok(match stored {
-            Some(stored) => instance_of(instance, &stored.progress),
-            None => instance,
-        });
-    }
 /// The image of a revision that another engine made: this release's processors would refuse it, and those that run go on until the
 /// candidate takes over.
 fn image_to_keep(found: &Found, instance: &RevisionInstance) -> Option<String> {
@@ -245,6 +245,15 @@ fn image_to_keep(found: &Found, instance: &RevisionInstance) -> Option<String> {
     image.filter(|_| instance.engine_semantics != ENGINE_SEMANTICS)
 }
 
+fn instance(found: &Found, rollout: &Rollout, revision: &str, cluster: &str) -> Result<RevisionInstance, Hold> {
+    let stored = found.view.as_ref().ok().and_then(|view| view.revisions.get(revision));
+    if let Some(instance) = found.instances.get(revision) {
+        let instance = instance.clone();
+        return Ok(match stored {
+            Some(stored) => instance_of(instance, &stored.progress),
+            None => instance,
+        });
+    }
     if let Some(stored) = stored {
         return Ok(instance_of(
             blank_instance(found, revision, cluster, stored),

@@ -2,4 +2,6 @@
 
 mod revision;
 
-pub use revision::{Known, Rollout, RolloutInput, RolloutState, decide, instance_of, is_caught_up, start_offsets};
+pub use revision::{
+    Gone, Known, Rollout, RolloutInput, RolloutState, decide, instance_of, is_caught_up, start_offsets,
+};

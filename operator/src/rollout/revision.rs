@@ -14,8 +14,33 @@ const CAUGHT_UP_WITHIN_US: i64 = 5_000_000;
 /// A revision that has an instance already: rows in the store, a ConfigMap, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Known {
+    /// Id of the topic whose log it reads; empty where the brokers give none.
+    pub topic_identity: String,
+    /// Partitions of that topic.
+    pub partitions: i32,
+    /// Meaning of the engine's step function that it was made for.
+    pub engine_semantics: u32,
+    /// Whether its Deployment is there.
+    pub is_running: bool,
     /// Progress by partition; empty before its first processor registered it.
     pub progress: BTreeMap<i32, StoredProgress>,
+}
+
+/// Why a revision that a person named cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// Its log was deleted.
+    #[error("the topic was deleted and created anew since, and its progress belongs to the log before")]
+    Log,
+    /// The topic grew.
+    #[error("the topic has another number of partitions since")]
+    Partitions,
+    /// Retention passed its progress.
+    #[error("the topic's retention has deleted records that it has still to read")]
+    Records,
+    /// No processor of its engine is there any more.
+    #[error("a release with another engine computed it, and none of its processors is left")]
+    Engine,
 }
 
 /// Everything the decision rests on.
@@ -65,6 +90,8 @@ pub struct Rollout {
     pub promote: Option<&'static str>,
     /// Where it stands.
     pub state: RolloutState,
+    /// A revision that a person named and that cannot go on. Until the wish is taken back nothing takes over from what is live.
+    pub impossible: Option<(RevisionId, Gone)>,
 }
 
 impl Rollout {
@@ -83,7 +110,13 @@ impl Rollout {
 /// Decides which revisions run and whether the wanted one takes over.
 #[must_use]
 pub fn decide(input: &RolloutInput<'_>) -> Rollout {
-    let (wanted, is_new, by_hand) = wanted(input);
+    let (named, impossible) = match named(input) {
+        Some((id, None)) => (Some(id), None),
+        Some((id, Some(gone))) => (None, Some((id, gone))),
+        None => (None, None),
+    };
+    let by_hand = named.is_some();
+    let (wanted, is_new) = named.map_or_else(|| by_settings(input), |named| (named, false));
     let name = wanted.to_string();
     let live = input.live.map(str::to_owned);
     let is_live = live.as_deref() == Some(name.as_str());
@@ -103,20 +136,43 @@ pub fn decide(input: &RolloutInput<'_>) -> Rollout {
         wanted,
         is_new,
         run,
-        promote,
+        promote: promote.filter(|_| impossible.is_none() || live.is_none()),
         state,
+        impossible,
     }
 }
 
-/// The wanted instance, whether it is new, and whether a person named it.
-fn wanted(input: &RolloutInput<'_>) -> (RevisionId, bool, bool) {
-    let named = input
-        .promote
-        .filter(|name| input.known.contains_key(*name))
-        .and_then(|name| name.parse().ok());
-    if let Some(named) = named {
-        return (named, false, true);
+/// The known revision that a person named, and why it cannot go on. What is live already need not be able to.
+fn named(input: &RolloutInput<'_>) -> Option<(RevisionId, Option<Gone>)> {
+    let name = input.promote?;
+    let known = input.known.get(name)?;
+    let id = name.parse().ok()?;
+    let is_live = input.live == Some(name);
+    Some((id, gone(known, input).filter(|_| !is_live)))
+}
+
+fn gone(known: &Known, input: &RolloutInput<'_>) -> Option<Gone> {
+    let now = &input.inputs;
+    if !is_one_log(&known.topic_identity, now.topic_identity) {
+        Some(Gone::Log)
+    } else if known.partitions != now.partitions {
+        Some(Gone::Partitions)
+    } else if !is_resumable(known, input.bounds) {
+        Some(Gone::Records)
+    } else if known.engine_semantics != now.engine_semantics && !known.is_running {
+        Some(Gone::Engine)
+    } else {
+        None
     }
+}
+
+/// Whether two ids name one log; brokers that give none leave it open.
+fn is_one_log(one: &str, other: &str) -> bool {
+    one.is_empty() || other.is_empty() || one == other
+}
+
+/// The instance that the document wants, and whether it is new.
+fn by_settings(input: &RolloutInput<'_>) -> (RevisionId, bool) {
     let hash = input.inputs.hash();
     let instances = input
         .known
@@ -126,9 +182,9 @@ fn wanted(input: &RolloutInput<'_>) -> (RevisionId, bool, bool) {
         .filter(|(id, _)| id.hash() == hash)
         .max_by_key(|(id, _)| id.ordinal());
     match latest {
-        None => (input.inputs.id(1), true, false),
-        Some((id, known)) if is_resumable(known, input.bounds) => (id, false, false),
-        Some((id, _)) => (input.inputs.id(id.ordinal() + 1), true, false),
+        None => (input.inputs.id(1), true),
+        Some((id, known)) if is_resumable(known, input.bounds) => (id, false),
+        Some((id, _)) => (input.inputs.id(id.ordinal() + 1), true),
     }
 }
 
@@ -161,9 +217,12 @@ fn takeover(input: &RolloutInput<'_>, name: &str, by_hand: bool) -> (RolloutStat
 }
 
 /// Whether a candidate's worst watermark is near the live one's. In a partition where the live revision has read nothing there is
-/// nothing to catch up with; one that stands where the live one stands is caught up whatever the clock of the trades says.
+/// nothing to catch up with; one that stands where the live one stands is caught up whatever the clock of the trades says. Where the
+/// live one's log is gone, it goes nowhere any more, and offsets of two logs say nothing of each other: the candidate has caught up
+/// with what there was when it began.
 #[must_use]
 pub fn is_caught_up(candidate: &Known, live: &Known) -> bool {
+    let one_log = is_one_log(&candidate.topic_identity, &live.topic_identity);
     live.progress.iter().all(|(partition, live)| {
         let Some(candidate) = candidate.progress.get(partition) else {
             return false;
@@ -173,7 +232,12 @@ pub fn is_caught_up(candidate: &Known, live: &Known) -> bool {
             (Some(candidate), Some(live)) => candidate >= live - CAUGHT_UP_WITHIN_US,
             (None, Some(_)) => false,
         };
-        near || candidate.next_offset >= live.next_offset
+        let goal = if one_log {
+            live.next_offset
+        } else {
+            candidate.live_from_offset
+        };
+        near || candidate.next_offset >= goal
     })
 }
 

@@ -1,3 +1,5 @@
+use rstest::rstest;
+
 use super::*;
 use crate::kafka::LogBounds;
 
@@ -19,6 +21,10 @@ fn at(next_offset: i64, watermark_s: i64) -> StoredProgress {
 
 fn known(rows: [StoredProgress; 2]) -> Known {
     Known {
+        topic_identity: INPUTS.topic_identity.to_owned(),
+        partitions: INPUTS.partitions,
+        engine_semantics: INPUTS.engine_semantics,
+        is_running: false,
         progress: rows
             .into_iter()
             .enumerate()
@@ -162,6 +168,78 @@ fn going_back_runs_the_old_revision_and_promotes_it_when_it_is_near() {
     );
     let near = case.with(OLD, known([at(98, 98), at(98, 98)]));
     assert_eq!(near.decide().promote, Some("person"));
+}
+
+/// A wish to go back to `OLD` after something happened to it.
+fn going_back_after(harm: fn(&mut Known), bounds: Bounds) -> Rollout {
+    let mut old = known([at(50, 50), at(50, 50)]);
+    harm(&mut old);
+    let mut case = Case::new()
+        .with(OLD, old)
+        .with(&wanted(), known([at(9, 99), at(9, 99)]))
+        .live(&wanted());
+    (case.promote, case.bounds) = (Some(OLD.to_owned()), bounds);
+    case.decide()
+}
+
+#[rstest]
+#[case::log(|old: &mut Known| old.topic_identity = "another".into(), 0, Gone::Log)]
+#[case::partitions(|old: &mut Known| old.partitions = 1, 0, Gone::Partitions)]
+#[case::records(|_: &mut Known| (), 51, Gone::Records)]
+#[case::engine(|old: &mut Known| old.engine_semantics += 1, 0, Gone::Engine)]
+fn nobody_goes_back_to_a_revision_that_cannot_go_on(
+    #[case] harm: fn(&mut Known),
+    #[case] log_start: i64,
+    #[case] gone: Gone,
+) {
+    let rollout = going_back_after(harm, log(log_start, 100));
+    assert_eq!(rollout.impossible, Some((OLD.parse().unwrap(), gone)));
+    assert_eq!(rollout.promote, None);
+    assert!(!rollout.run.contains(OLD) && rollout.run.contains(&wanted()));
+}
+
+#[test]
+fn going_back_to_another_engine_is_possible_while_its_processors_run() {
+    let harm = |old: &mut Known| {
+        old.engine_semantics += 1;
+        old.is_running = true;
+    };
+    let rollout = going_back_after(harm, log(0, 100));
+    assert_eq!((rollout.wanted.to_string(), rollout.impossible), (OLD.to_owned(), None));
+}
+
+#[test]
+fn nothing_takes_over_while_a_wish_that_cannot_be_fulfilled_stands() {
+    let mut case = Case::new()
+        .with(&wanted(), known([at(99, 99), at(99, 99)]))
+        .with("aaaaaaaaaa-1", known([at(99, 99), at(99, 99)]))
+        .live("aaaaaaaaaa-1");
+    assert_eq!(case.decide().promote, Some("operator"));
+    let old = Known {
+        topic_identity: "another".into(),
+        ..known([at(50, 50), at(50, 50)])
+    };
+    case = case.with(OLD, old);
+    case.promote = Some(OLD.to_owned());
+    assert_eq!(case.decide().promote, None);
+}
+
+#[test]
+fn offsets_of_two_logs_are_not_compared() {
+    let live = Known {
+        topic_identity: "another".into(),
+        ..known([at(4, 99), at(4, 99)])
+    };
+    let behind = known([at(9, 50), at(10, 50)]);
+    assert!(
+        !is_caught_up(&behind, &live),
+        "it has not read what there was at its start"
+    );
+    assert!(is_caught_up(&known([at(10, 50), at(10, 50)]), &live));
+    assert!(
+        is_caught_up(&behind, &known([at(4, 99), at(4, 99)])),
+        "of one log they are"
+    );
 }
 
 #[test]
