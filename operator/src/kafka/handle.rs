@@ -63,7 +63,7 @@ pub enum OffsetQuestion {
     Start,
     /// End of the log.
     End,
-    /// First record at or after a time, milliseconds since the epoch; the log's end where there is none.
+    /// First record at or after a time, milliseconds since the epoch.
     AtTime(i64),
 }
 
@@ -368,7 +368,8 @@ impl KafkaHandle {
             let (starts, ends) = read.as_ref().map_err(Clone::clone)?;
             let bounds = (0..log.partitions).filter_map(|partition| {
                 let place = (log.topic.clone(), partition);
-                let (&start, &end) = starts.get(&place).zip(ends.get(&place))?;
+                let (start, end) = starts.get(&place).zip(ends.get(&place))?;
+                let (start, end) = start.zip(*end)?;
                 Some((partition, LogBounds { start, end }))
             });
             Ok(Some(bounds.collect()))
@@ -380,7 +381,8 @@ impl KafkaHandle {
         answers.collect()
     }
 
-    /// One batched question for all partitions of one topic.
+    /// One batched question for all partitions of one topic: `None` where no record is at or after the time that was asked for; a
+    /// partition that could not be read is not in the map.
     ///
     /// # Errors
     /// Where Kafka does not answer.
@@ -389,7 +391,7 @@ impl KafkaHandle {
         topic: &str,
         partitions: i32,
         question: OffsetQuestion,
-    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    ) -> Result<BTreeMap<i32, Option<i64>>, KafkaError> {
         let handle = Arc::clone(self);
         let topics = BTreeMap::from([(topic.to_owned(), partitions)]);
         let found = blocking(move || handle.read_offsets(&topics, question)).await?;
@@ -404,7 +406,7 @@ impl KafkaHandle {
         &self,
         topics: &BTreeMap<String, i32>,
         question: OffsetQuestion,
-    ) -> Result<BTreeMap<(String, i32), i64>, KafkaError> {
+    ) -> Result<Offsets, KafkaError> {
         self.count("list_offsets");
         let asked = match question {
             OffsetQuestion::Start => Offset::Beginning,
@@ -425,20 +427,27 @@ impl KafkaHandle {
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) if topics.len() == 1 => return Ok(BTreeMap::new()),
             answer => answer.map_err(|code| KafkaError::from_code(code, ""))?,
         }
-        let elements = list.elements();
-        let known = elements.iter().filter(|element| element.error().is_ok());
-        Ok(known
-            .filter_map(|e| Some(((e.topic().to_owned(), e.partition()), offset_of(e.offset())?)))
-            .collect())
+        Ok(answers(&list))
     }
 }
 
-/// `End` as an answer means that no record is at or after the time: the caller takes the log's end.
-fn offset_of(offset: Offset) -> Option<i64> {
-    match offset {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    }
+/// Topic and partition with the offset that was asked for; see [`KafkaHandle::offsets`].
+type Offsets = BTreeMap<(String, i32), Option<i64>>;
+
+/// What was answered: an unreadable partition is left out, so that nobody takes it for one without a record at or after the time, which
+/// is answered with the log's end.
+fn answers(list: &TopicPartitionList) -> Offsets {
+    let elements = list.elements();
+    let known = elements.iter().filter(|element| element.error().is_ok());
+    let answers = known.filter_map(|element| {
+        let offset = match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            Offset::End => None,
+            _ => return None,
+        };
+        Some(((element.topic().to_owned(), element.partition()), offset))
+    });
+    answers.collect()
 }
 
 fn options() -> AdminOptions {
@@ -454,4 +463,20 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(call)
         .await
         .unwrap_or_else(|error| Err(KafkaError::Internal(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_after_the_time_is_not_the_same_as_no_answer() -> Result<(), rdkafka::error::KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in [(0, Offset::Offset(7)), (1, Offset::End), (2, Offset::Invalid)] {
+            list.add_partition_offset("raw.trades", partition, offset)?;
+        }
+        let expected = [(0, Some(7)), (1, None)].map(|(partition, offset)| (("raw.trades".to_owned(), partition), offset));
+        assert_eq!(answers(&list), BTreeMap::from(expected));
+        Ok(())
+    }
 }

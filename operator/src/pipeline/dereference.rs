@@ -41,8 +41,8 @@ pub struct Found {
     pub moving: BTreeSet<String>,
     /// The log of the source topic.
     pub bounds: Result<Bounds, KafkaError>,
-    /// First offsets inside the history window; read only where a new instance may be needed.
-    pub at_history: Option<BTreeMap<i32, i64>>,
+    /// First offsets inside the history window, as [`KafkaHandle::offsets`] gives them; read only where a new instance may be needed.
+    pub at_history: Option<BTreeMap<i32, Option<i64>>>,
     /// The result store.
     pub store: Result<Store, StoreError>,
     /// What it knows.
@@ -185,7 +185,7 @@ pub(super) async fn read_topics_again(found: &mut Found) {
     (found.topics, found.bounds) = (topics, bounds);
 }
 
-async fn read_history(found: &Found) -> Option<BTreeMap<i32, i64>> {
+async fn read_history(found: &Found) -> Option<BTreeMap<i32, Option<i64>>> {
     let spec = &found.pipeline.spec;
     let history_ms = spec.settings.history_window.micros().ok()? / 1000;
     let question = OffsetQuestion::AtTime(found.now_ms - history_ms);

@@ -241,18 +241,18 @@ pub fn is_caught_up(candidate: &Known, live: &Known) -> bool {
     })
 }
 
-/// Start offsets of a new instance: the first record inside the history window, and the log's end now.
+/// Start offsets of a new instance: the first record inside the history window, the log's end where that is empty, and the log's end now.
 ///
 /// `None` where a partition is unknown: a guess would never be mended.
 #[must_use]
 pub fn start_offsets(
     partitions: i32,
     bounds: &Bounds,
-    at_history: &BTreeMap<i32, i64>,
+    at_history: &BTreeMap<i32, Option<i64>>,
 ) -> Option<Vec<InstanceOffsets>> {
     let resolve = |partition: i32| {
         let log = bounds.get(&partition)?;
-        let start = at_history.get(&partition).copied().unwrap_or(log.end);
+        let start = at_history.get(&partition)?.unwrap_or(log.end);
         Some(InstanceOffsets {
             partition,
             start_offset: start.clamp(log.start, log.end),

@@ -44,7 +44,7 @@ pub(crate) fn found(change: impl FnOnce(&mut StrategyPipeline)) -> Found {
         named_by_others: BTreeSet::new(),
         unreadable: 0,
         moving: BTreeSet::new(),
-        at_history: Some(bounds.keys().map(|p| (*p, 40)).collect()),
+        at_history: Some(bounds.keys().map(|p| (*p, Some(40))).collect()),
         bounds: Ok(bounds),
         store: Err(StoreError::Url),
         view: Ok(StoreView::default()),
@@ -147,6 +147,7 @@ fn a_revision_that_was_registered_keeps_the_offsets_of_the_store() {
 #[case::brokers(|f: &mut Found| { f.topics.insert("raw.trades".into(), Err(KafkaError::Unreachable("timeout".into()))); }, "cannot be reached")]
 #[case::store(|f: &mut Found| f.view = Err(StoreError::Unavailable("refused".into())), "result store cannot be reached")]
 #[case::bounds(|f: &mut Found| { f.bounds.as_mut().unwrap().remove(&3); }, "offsets of topic raw.trades")]
+#[case::history(|f: &mut Found| { f.at_history.as_mut().unwrap().remove(&3); }, "offsets of topic raw.trades")]
 fn what_is_away_or_wrong_holds_everything_back(#[case] harm: fn(&mut Found), #[case] part: &str) {
     let mut found = found(|_| ());
     harm(&mut found);

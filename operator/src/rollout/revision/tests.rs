@@ -275,16 +275,26 @@ fn unknown_bounds_never_start_a_new_instance() {
 }
 
 #[test]
-fn start_offsets_lie_inside_the_log_and_are_never_guessed() {
-    let at_history = BTreeMap::from([(0, 3), (1, 40)]);
+fn start_offsets_lie_inside_the_log() {
+    let at_history = BTreeMap::from([(0, Some(3)), (1, Some(40))]);
     let offsets = start_offsets(2, &log(10, 100), &at_history).unwrap();
     assert_eq!(offsets.iter().map(|o| o.start_offset).collect::<Vec<_>>(), [10, 40]);
     assert!(offsets.iter().all(|o| o.live_from_offset == 100));
-    assert_eq!(start_offsets(3, &log(10, 100), &at_history), None);
+}
+
+#[test]
+fn a_partition_whose_bounds_or_history_are_unknown_starts_nowhere() {
+    let both = BTreeMap::from([(0, Some(3)), (1, Some(40))]);
+    let mut bounds = log(10, 100);
+    bounds.remove(&1);
+    assert_eq!(start_offsets(2, &bounds, &both), None);
+    let one = BTreeMap::from([(0, Some(3))]);
+    assert_eq!(start_offsets(2, &log(10, 100), &one), None);
 }
 
 #[test]
 fn without_a_record_in_the_window_a_revision_starts_at_the_end() {
-    let offsets = start_offsets(2, &log(10, 100), &BTreeMap::new()).unwrap();
+    let at_history = BTreeMap::from([(0, None), (1, None)]);
+    let offsets = start_offsets(2, &log(10, 100), &at_history).unwrap();
     assert!(offsets.iter().all(|o| o.start_offset == 100));
 }
