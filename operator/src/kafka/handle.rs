@@ -402,11 +402,7 @@ impl KafkaHandle {
     }
 
     /// Each element is checked by itself: one unknown partition must not hide the others, nor pass as zero.
-    fn read_offsets(
-        &self,
-        topics: &BTreeMap<String, i32>,
-        question: OffsetQuestion,
-    ) -> Result<Offsets, KafkaError> {
+    fn read_offsets(&self, topics: &BTreeMap<String, i32>, question: OffsetQuestion) -> Result<Offsets, KafkaError> {
         self.count("list_offsets");
         let asked = match question {
             OffsetQuestion::Start => Offset::Beginning,
@@ -475,7 +471,8 @@ mod tests {
         for (partition, offset) in [(0, Offset::Offset(7)), (1, Offset::End), (2, Offset::Invalid)] {
             list.add_partition_offset("raw.trades", partition, offset)?;
         }
-        let expected = [(0, Some(7)), (1, None)].map(|(partition, offset)| (("raw.trades".to_owned(), partition), offset));
+        let expected =
+            [(0, Some(7)), (1, None)].map(|(partition, offset)| (("raw.trades".to_owned(), partition), offset));
         assert_eq!(answers(&list), BTreeMap::from(expected));
         Ok(())
     }
