@@ -10,7 +10,7 @@ use crate::DurationText;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResultsSpec {
-    /// How long result rows are kept.
+    /// How long result rows are kept. Has no effect yet: rows are kept for ever.
     #[serde(default = "default_retention")]
     pub retention: DurationText,
     /// The permanent record.

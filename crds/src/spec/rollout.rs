@@ -10,16 +10,17 @@ use crate::{DecimalText, DurationText};
 #[serde(rename_all = "camelCase", default)]
 #[schemars(inline)]
 pub struct RolloutSpec {
-    /// Immediate: promoted as soon as it has caught up. Shadow: runs beside the live one on the same trades until its outcomes tell.
+    /// Immediate: promoted as soon as it has caught up. Shadow: runs beside the live one on the same trades until
+    /// somebody promotes it; judging it by its outcomes is not there yet.
     pub strategy: RolloutStrategy,
-    /// Outcomes that both revisions must have resolved before Shadow judges.
+    /// Outcomes that both revisions must have resolved before Shadow judges. Has no effect yet.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub min_outcomes: u32,
-    /// How long Shadow waits for them.
+    /// How long Shadow waits for them. Has no effect yet.
     pub max_wait: DurationText,
-    /// What happens after maxWait.
+    /// What happens after maxWait. Has no effect yet.
     pub on_timeout: OnTimeout,
-    /// Loss of Brier skill that is accepted.
+    /// Loss of Brier skill that is accepted. Has no effect yet.
     #[schemars(extend("x-kubernetes-validations" = crate::decimal::rules(&[
         ("double(self) >= 0.0 && double(self) <= 1.0", "maxSkillLoss must be between 0 and 1"),
     ])))]
@@ -27,7 +28,7 @@ pub struct RolloutSpec {
     /// Most pods that a candidate may take beside the live revision.
     #[schemars(range(min = 1, max = 4096))]
     pub max_extra_replicas: i32,
-    /// Retired revisions that stay resumable; rows of older ones are dropped.
+    /// Retired revisions that stay resumable; rows of older ones are dropped. Has no effect yet: all stay.
     #[schemars(range(min = 0, max = 20))]
     pub revision_history_limit: u32,
 }
@@ -53,7 +54,7 @@ pub enum RolloutStrategy {
     /// As soon as it has caught up.
     #[default]
     Immediate,
-    /// When its outcomes on the same trades are not worse.
+    /// When somebody promotes it.
     Shadow,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::DurationText;
 
-/// How many pods. Never more than partitions.
+/// How many pods. Never more than partitions. Has no effect yet: processor.replicas is obeyed in every mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(inline)]
@@ -14,16 +14,16 @@ use crate::DurationText;
 ]))]
 pub struct ScalingSpec {
     /// Manual: processor.replicas is obeyed. Suggest: the operator decides by lag, says so in status, and does not act.
-    /// Lag: the operator decides by lag and acts.
+    /// Lag: the operator decides by lag and acts. Suggest and Lag have no effect yet.
     pub mode: ScalingMode,
-    /// Fewest pods.
+    /// Fewest pods. Has no effect yet.
     #[schemars(range(min = 1, max = 4096))]
     pub min_replicas: i32,
-    /// Most pods; left out, one a partition.
+    /// Most pods; left out, one a partition. Has no effect yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub max_replicas: Option<i32>,
-    /// How fast a backlog is to be worked off.
+    /// How fast a backlog is to be worked off. Has no effect yet.
     #[schemars(extend("x-kubernetes-validations" = crate::duration::rules(&[
         ("duration(self) >= duration('1s')", "targetDrain must be at least 1s"),
     ])))]
