@@ -1,11 +1,13 @@
 //! The command line. Installed as `kubectl-assay` it is `kubectl assay …`.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use assay_crds::duration::DurationText;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Turns StrategyPipelines into topics, processors and a status that explains itself.
 #[derive(Debug, Parser)]
@@ -14,6 +16,25 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The arguments of this process; ends it with a message where they are wrong. An empty variable counts as not set.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(None::<&'static str>),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// The subcommands.
@@ -44,7 +65,7 @@ pub struct RunArgs {
     #[arg(long, env = "ASSAY_PROCESSOR_IMAGE", default_value = concat!("ghcr.io/assay-dev/assay:", env!("CARGO_PKG_VERSION")))]
     pub processor_image: String,
     /// Pipelines that may move to a new engine at a time after a release that changes results.
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_concurrent_upgrades: usize,
     /// Namespace to watch; may be given several times. Without it, all of them.
     #[arg(long = "namespace", short = 'n', value_name = "NAMESPACE")]
@@ -62,7 +83,7 @@ pub struct RunArgs {
     #[arg(long, env = "ASSAY_ADMIN", default_value = "0.0.0.0:8080")]
     pub admin: SocketAddr,
     /// How often a pipeline that is as wanted is looked at again, so that drift heals and figures move.
-    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "30s", value_parser = positive, value_name = "DURATION")]
     pub resync: Duration,
     /// How long a Secret that was read is believed; a changed one is seen at the next look after that, so within a minute.
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
@@ -76,7 +97,7 @@ pub struct RunArgs {
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub struct PlanArgs {
-    /// Manifest to plan.
+    /// Manifest to plan; `-` is standard input.
     #[arg(long, short = 'f', value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Plan every pipeline as it stands: what this release of the operator would change.
@@ -130,13 +151,30 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros.unsigned_abs()))
 }
 
+/// One that is more than nothing.
+fn positive(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() {
+        return Err("it must be longer than nothing, such as 30s".to_owned());
+    }
+    Ok(duration)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn what_would_do_nothing_or_without_pause_is_refused() {
+        for wrong in [["--resync", "0s"], ["--max-concurrent-upgrades", "0"]] {
+            let line = ["assay-operator", "run"].iter().chain(&wrong);
+            let error = Cli::try_parse_from(line).unwrap_err().to_string();
+            assert!(error.contains(wrong[0]), "{error}");
+        }
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 

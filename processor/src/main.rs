@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use assay_processor::args::{Cli, Command};
 use assay_processor::commands::{backtest, demo, feed, migrate, run};
+use assay_processor::demo::DemoError;
 use assay_processor::feed::FeedError;
 use assay_processor::memory;
 use assay_processor::telemetry::logs;
@@ -60,6 +61,7 @@ async fn execute(command: Command) -> ExitCode {
         },
         Command::Demo(args) => match demo::demo(&args).await {
             Ok(()) => ExitCode::SUCCESS,
+            Err(DemoError::Screen(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },
         Command::Feed(args) => {

@@ -221,6 +221,36 @@ fn a_misspelt_value_is_refused_by_name() -> Result<()> {
 }
 
 #[test]
+fn the_operators_figures_keep_the_namespace_of_their_pipeline() -> Result<()> {
+    let cluster = prepared_cluster()?;
+    let objects = documents(&render(cluster, &chart().join("ci/monitored.yaml"))?)?;
+    let monitor = objects.iter().find(|object| object["kind"] == "ServiceMonitor");
+    let endpoint = &monitor.context("a ServiceMonitor")?["spec"]["endpoints"][0];
+    assert_eq!(endpoint["honorLabels"], true);
+    Ok(())
+}
+
+/// Helm waits five minutes for a hook unless it is told otherwise.
+#[test]
+fn the_jobs_of_an_uninstall_give_up_before_helm_does() -> Result<()> {
+    let cluster = prepared_cluster()?;
+    let delete = ["--set", "uninstall.deletePipelines=true"];
+    let objects = documents(&helm(
+        cluster,
+        &["template", "assay"],
+        &chart().join("values.yaml"),
+        &delete,
+    )?)?;
+    let jobs: Vec<_> = objects.iter().filter(|object| object["kind"] == "Job").collect();
+    assert_eq!(jobs.len(), 2);
+    for job in jobs {
+        let arguments = job["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+        assert!(arguments.contains("--timeout=4m"), "{arguments}");
+    }
+    Ok(())
+}
+
+#[test]
 fn definitions_survive_an_uninstall() -> Result<()> {
     let cluster = prepared_cluster()?;
     let objects = render(cluster, &chart().join("values.yaml"))?;

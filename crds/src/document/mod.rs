@@ -4,12 +4,14 @@
 //! The checks are those of the API server (schema, defaults, CEL rules) and then the typed ones; all findings are told at once.
 
 mod checks;
+mod forms;
 mod nearest;
 mod shape;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use kube::core::cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, compile_schema};
+use kube::core::cel::{CompiledSchema, ErrorKind, ValidationError, Validator, apply_defaults, compile_schema};
 use serde_json::Value;
 
 pub use crate::problem::{Problem, Problems};
@@ -42,8 +44,8 @@ pub fn load_pipeline(text: &str) -> Result<StrategyPipeline, Problems> {
 /// # Errors
 /// Every finding over all of them, with path and remedy, or that there is none.
 pub fn load_pipelines(text: &str) -> Result<Vec<StrategyPipeline>, Problems> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| Problem::new("document", format!("is neither YAML nor JSON: {error}")))?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| Problem::new("document", unreadable(&error.to_string())))?;
     let ours: Vec<Value> = documents.into_iter().filter(is_pipeline).collect();
     if ours.is_empty() {
         let message = format!(
@@ -63,6 +65,12 @@ pub fn load_pipelines(text: &str) -> Result<Vec<StrategyPipeline>, Problems> {
     Ok(pipelines)
 }
 
+/// The reader's own words, with our remedy where its own is for programmers.
+fn unreadable(error: &str) -> String {
+    let error = error.replace(", set DuplicateKeyPolicy in Options if acceptable", "; keep one");
+    format!("cannot be read as YAML or JSON: {error}")
+}
+
 fn is_pipeline(document: &Value) -> bool {
     document.get("kind").and_then(Value::as_str) == Some("StrategyPipeline")
 }
@@ -75,11 +83,19 @@ pub fn check_document(document: &Value) -> Result<StrategyPipeline, Problems> {
     let schema = pipeline_schema();
     let mut found = shape::check(schema, document);
     let filled = apply_defaults(schema, document);
-    found.extend(rule_problems(&filled, found.is_empty()));
+    let (failed, not_evaluated) = rule_problems(&filled);
+    found.extend(failed);
     let typed = serde_json::from_value::<StrategyPipeline>(filled);
     match typed {
         Ok(pipeline) => {
-            found.extend(checks::check(&pipeline.spec));
+            let told: BTreeSet<String> = found.iter().map(|problem| problem.path.clone()).collect();
+            let typed = checks::check(&pipeline.spec).into_iter();
+            // Both judge a duration and a decimal: one finding of a field is enough to mend it.
+            found.extend(typed.filter(|problem| !told.contains(&problem.path)));
+            // The cause of a rule that cannot be evaluated is nearly always told already, in better words.
+            if found.is_empty() {
+                found.extend(not_evaluated);
+            }
             Problems::check(found)?;
             Ok(pipeline)
         }
@@ -88,18 +104,22 @@ pub fn check_document(document: &Value) -> Result<StrategyPipeline, Problems> {
     }
 }
 
-/// Findings of the CEL rules. A rule that could not be evaluated is told only where the shape is right: else its cause is told already.
-fn rule_problems(filled: &Value, shape_is_right: bool) -> Vec<Problem> {
+/// Findings of the CEL rules: those that are broken, and those that could not be evaluated.
+fn rule_problems(filled: &Value) -> (Vec<Problem>, Vec<Problem>) {
     let Err(errors) = Validator::new().validate_compiled(&RULES, filled, None) else {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     };
-    let tell = |kind: &ErrorKind| shape_is_right || *kind == ErrorKind::ValidationFailure;
-    errors
+    let (failed, not_evaluated): (Vec<_>, Vec<_>) = errors
         .into_vec()
         .into_iter()
-        .filter(|e| tell(&e.kind))
-        .map(|e| Problem::new(path_or_root(e.field_path), e.message))
-        .collect()
+        .partition(|error| error.kind == ErrorKind::ValidationFailure);
+    let tell = |errors: Vec<ValidationError>| {
+        let problems = errors
+            .into_iter()
+            .map(|e| Problem::new(path_or_root(e.field_path), e.message));
+        problems.collect()
+    };
+    (tell(failed), tell(not_evaluated))
 }
 
 fn path_or_root(path: String) -> String {

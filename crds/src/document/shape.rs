@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::forms::form;
 use super::nearest::nearest;
 use crate::problem::Problem;
 
@@ -187,7 +188,10 @@ fn check_text(schema: &Value, text: &str, path: &str, found: &mut Vec<Problem>) 
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
         && !matches(text, pattern)
     {
-        found.push(Problem::new(path, format!("{text:?} does not match {pattern}")));
+        found.push(Problem::new(
+            path,
+            format!("{text:?} has not the right form; {}", form(pattern)),
+        ));
     }
 }
 

@@ -55,8 +55,8 @@ fn a_text_without_a_pipeline_says_what_is_wanted() {
 #[case("/spec/settings/evaluation/volatilityMultiple", json!(0.5), "must be text: write \"0.5\" in quotes")]
 #[case("/spec/source/partitions", json!("12"), "spec.source.partitions: must be of type integer")]
 #[case("/spec/source/partitions", json!(0), "0 is too small; at least 1")]
-#[case("/spec/source/topic", json!("raw trades"), "spec.source.topic: \"raw trades\" does not match")]
-#[case("/spec/kafka/bootstrapServers", json!("kafka"), "spec.kafka.bootstrapServers")]
+#[case("/spec/source/topic", json!("raw trades"), "spec.source.topic: \"raw trades\" has not the right form; write letters, digits")]
+#[case("/spec/kafka/bootstrapServers", json!("kafka"), "bootstrapServers: \"kafka\" has not the right form; write HOST:PORT")]
 #[case("/spec/settings/strategies", json!([]), "has 0 elements; at least 1")]
 #[case("/spec/settings/strategies/0/type", json!("VwapReversal"), "did you mean VwapReversion?")]
 #[case(
@@ -78,6 +78,25 @@ fn a_wrong_shape_is_told_with_path_and_remedy(#[case] pointer: &str, #[case] val
 fn a_finding_at_the_root_names_its_place(#[case] document: Value, #[case] part: &str) {
     let text = findings(&document);
     assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+}
+
+#[rstest]
+#[case("/spec/settings/historyWindow", json!("2d"))]
+#[case("/spec/results/retention", json!("2d"))]
+#[case("/spec/rollout/maxWait", json!("two"))]
+#[case("/spec/settings/evaluation/volatilityMultiple", json!("much"))]
+fn one_mistake_is_one_finding(#[case] pointer: &str, #[case] value: Value) {
+    let problems = check_document(&changed(pointer, value)).unwrap_err();
+    assert_eq!(problems.as_slice().len(), 1, "{problems}");
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_told_without_words_for_programmers() {
+    let text = load_pipeline("kind: StrategyPipeline\nkind: StrategyPipeline\n")
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("duplicate mapping key: kind; keep one"), "{text}");
+    assert!(!text.contains("Options"), "{text}");
 }
 
 #[test]

@@ -18,6 +18,19 @@ impl PipelineArgs {
     }
 }
 
+/// An error and its causes in one line. Many say themselves what their cause says: that is told once.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
+}
+
 /// The API server that the environment names.
 ///
 /// # Errors
@@ -26,4 +39,16 @@ pub async fn connect() -> anyhow::Result<Client> {
     Client::try_default()
         .await
         .context("no way to the API server; set KUBECONFIG, or run inside a cluster")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_error_repeats_of_its_cause_is_told_once() {
+        let refused = anyhow::anyhow!("connection refused");
+        let error = refused.context("connect: connection refused").context("no answer");
+        assert_eq!(told(&error), "no answer: connect: connection refused");
+    }
 }

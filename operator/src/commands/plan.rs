@@ -32,11 +32,12 @@ const PLANS_AT_A_TIME: usize = 16;
 /// # Errors
 /// Where the file cannot be read or is invalid, or the API server refuses.
 pub async fn file(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let wanted = load_pipelines(&text).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let client = match super::connect().await {
         Ok(client) => client,
-        Err(error) => return Ok(without_cluster(&wanted, &format!("{error:#}"))),
+        Err(error) if names_a_cluster() => return Err(error),
+        Err(_) => return Ok(without_cluster(&wanted)),
     };
     let planner = Planner::new(&client).await?;
     let mut plans = String::new();
@@ -44,6 +45,21 @@ pub async fn file(path: &Path) -> anyhow::Result<String> {
         plans += &planner.plan(as_it_would_be(&client, pipeline).await?).await?;
     }
     Ok(plans)
+}
+
+/// `-` is standard input, as with kubectl.
+fn read(path: &Path) -> std::io::Result<String> {
+    if path == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin());
+    }
+    std::fs::read_to_string(path)
+}
+
+/// Whether somebody meant a cluster: then one that cannot be used is an error.
+fn names_a_cluster() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let default = std::env::home_dir().map(|home| home.join(".kube/config"));
+    is_set("KUBECONFIG") || is_set("KUBERNETES_SERVICE_HOST") || default.is_some_and(|path| path.exists())
 }
 
 /// Plans every pipeline as it stands.
@@ -63,9 +79,22 @@ pub async fn all() -> anyhow::Result<String> {
     })
 }
 
-fn without_cluster(pipelines: &[StrategyPipeline], reason: &str) -> String {
+fn without_cluster(pipelines: &[StrategyPipeline]) -> String {
     let names: Vec<String> = pipelines.iter().map(ResourceExt::name_any).collect();
-    format!("{}: valid. No cluster to compare with ({reason}).\n", names.join(", "))
+    format!(
+        "{}: valid. No cluster to compare with; set KUBECONFIG to see what would change.\n",
+        names.join(", ")
+    )
+}
+
+/// Only who was refused lacks a right.
+fn not_listed(what: &str, right: &str, error: kube::Error) -> anyhow::Error {
+    let remedy = match &error {
+        kube::Error::Api(status) if status.code == 403 => format!("; allow list of {right}"),
+        kube::Error::Api(status) if status.code == 404 => "; install the chart, which brings the definition".to_owned(),
+        _ => String::new(),
+    };
+    anyhow::Error::new(error).context(format!("{what} cannot be listed{remedy}"))
 }
 
 /// The object as it would be after applying: the new spec on the old object, or a new object as of now.
@@ -102,7 +131,7 @@ impl Planner {
         let pipelines = Api::<DeserializeGuard<StrategyPipeline>>::all(client.clone())
             .list(&ListParams::default())
             .await
-            .context("the pipelines cannot be listed; allow list of strategypipelines in all namespaces")?;
+            .map_err(|error| not_listed("the pipelines", "strategypipelines in all namespaces", error))?;
         let mut known = Writer::default();
         for pipeline in pipelines {
             known.apply_watcher_event(&Event::Apply(pipeline));
@@ -139,14 +168,14 @@ impl Planner {
     async fn read_children(&self, pipeline: &StrategyPipeline) -> anyhow::Result<()> {
         let (context, namespace) = (&*self.context, pipeline.namespace().unwrap_or_default());
         let ours = ListParams::default().labels(&format!("{PIPELINE_LABEL}={}", pipeline.name_any()));
-        let refused =
-            || format!("what stands cannot be listed; allow list of deployments and configmaps in {namespace}");
+        let right = format!("deployments and configmaps in {namespace}");
+        let refused = |error| not_listed("what stands", &right, error);
         let deployments = Api::<Deployment>::namespaced(context.client.clone(), &namespace);
-        for deployment in deployments.list(&ours).await.with_context(refused)? {
+        for deployment in deployments.list(&ours).await.map_err(refused)? {
             context.deployments.saw(&deployment);
         }
         let config_maps = Api::<ConfigMap>::namespaced(context.client.clone(), &namespace);
-        for config_map in config_maps.list(&ours).await.with_context(refused)? {
+        for config_map in config_maps.list(&ours).await.map_err(refused)? {
             context.config_maps.saw(&config_map);
         }
         Ok(())
@@ -220,4 +249,21 @@ fn revision_story(found: &Found, judgement: &Judgement, rollout: &crate::rollout
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+    use crate::commands::told;
+
+    #[test]
+    fn only_who_is_refused_is_told_of_a_right() {
+        let answer = |code| kube::Error::Api(Status::failure("no", "No").with_code(code).boxed());
+        let forbidden = told(&not_listed("the pipelines", "strategypipelines", answer(403)));
+        assert!(forbidden.contains("; allow list of strategypipelines"), "{forbidden}");
+        let broken = told(&not_listed("the pipelines", "strategypipelines", answer(500)));
+        assert!(!broken.contains("allow"), "{broken}");
+    }
 }
