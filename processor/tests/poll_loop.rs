@@ -19,6 +19,7 @@ use assay_processor::telemetry::Metrics;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::mocking::MockCluster;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -84,7 +85,11 @@ fn wait_for_partitions(consumer: &BaseConsumer, limit: Duration) -> Vec<i32> {
         consumer.poll(Duration::from_millis(10));
         let assigned = consumer.assignment().unwrap();
         if assigned.count() > 0 || Instant::now() > deadline {
-            return assigned.elements().iter().map(|element| element.partition()).collect();
+            return assigned
+                .elements()
+                .iter()
+                .map(TopicPartitionListElem::partition)
+                .collect();
         }
     }
 }
