@@ -104,6 +104,21 @@ fn rollback_makes_the_revision_before_live_again_and_keeps_the_refused_one_stopp
 }
 
 #[test]
+fn nobody_goes_back_to_a_revision_of_a_log_that_is_gone() -> Result<()> {
+    let lab = Lab::start()?;
+    let (first, second) = two_revisions(&lab)?;
+    lab.database.execute(&format!(
+        "UPDATE assay.revisions SET topic_identity = 'the-topic-before' WHERE revision = '{first}'"
+    ))?;
+    lab.assay(&["rollback", "majors"])?;
+    let told = lab.until_condition("majors", "RolloutComplete", "False", "CannotPromote")?;
+    assert!(told.contains(&first) && told.contains("annotate sp majors"), "{told}");
+    lab.until_live("majors", &second)?;
+    assert_eq!((lab.replicas(&first)?, lab.replicas(&second)?), (None, Some(1)));
+    Ok(())
+}
+
+#[test]
 fn settings_that_come_back_resume_their_instance_where_it_stopped() -> Result<()> {
     let lab = Lab::start()?;
     let (first, second) = two_revisions(&lab)?;
