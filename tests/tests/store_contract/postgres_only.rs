@@ -204,7 +204,7 @@ async fn the_printed_sql_does_what_the_migration_does() {
 }
 
 #[tokio::test]
-async fn a_role_without_rights_is_refused_and_its_password_stays_unsaid() {
+async fn a_role_without_rights_has_no_access_and_its_password_stays_unsaid() {
     let database = Postgres::shared().unwrap().create_database().unwrap();
     let role = format!("reader_{}", database.name());
     database
@@ -213,7 +213,7 @@ async fn a_role_without_rights_is_refused_and_its_password_stays_unsaid() {
     let url = database.url().replace("assay@", &format!("{role}:hunter2@"));
     let options = PostgresOptions::new(url, "results");
     let refusal = PostgresStore::migrate(&options).await.unwrap_err();
-    assert!(matches!(refusal, StoreError::Refused(_)), "{refusal}");
+    assert!(matches!(refusal, StoreError::NoAccess(_)), "{refusal}");
     assert!(!format!("{refusal} {refusal:?} {options:?}").contains("hunter2"));
 }
 
