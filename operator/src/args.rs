@@ -1,13 +1,12 @@
 //! The command line. Installed as `kubectl-assay` it is `kubectl assay …`.
 
-use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use assay_crds::duration::DurationText;
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Turns StrategyPipelines into topics, processors and a status that explains itself.
 #[derive(Debug, Parser)]
@@ -16,25 +15,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-impl Cli {
-    /// The arguments of this process; ends it with a message where they are wrong. An empty variable counts as not set.
-    #[must_use]
-    pub fn of_this_process() -> Self {
-        let matches = without_empty_variables(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-    }
-}
-
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    command
-        .mut_args(|arg| match arg.get_env() {
-            Some(name) if is_empty(name) => arg.env(None::<&'static str>),
-            _ => arg,
-        })
-        .mut_subcommands(without_empty_variables)
 }
 
 /// The subcommands.
@@ -162,6 +142,8 @@ fn positive(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

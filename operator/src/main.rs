@@ -7,10 +7,11 @@ use assay_operator::args::{Cli, Command};
 use assay_operator::commands::revision::{Wish, wish};
 use assay_operator::commands::{connect, explain, plan, run, told, uninstall};
 use assay_operator::logging::LogLevel;
+use clap::Parser as _;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let cli = Cli::of_this_process();
+    let cli = Cli::parse();
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
     let result = match LogLevel::start() {
