@@ -17,7 +17,6 @@ use crate::crash_points::crash_point;
 use crate::ingest::poll::PollCommand;
 use crate::partition::workers::Workers;
 use crate::partition::{CommitCycle, CycleStep, Resting, Verdict};
-use crate::resilience::Transient as _;
 use crate::resilience::health::{Dependency, HealthBoard};
 use crate::stores::{Advance, Fence, Progress, ResultStore, StoreError};
 use crate::telemetry::Metrics;
@@ -168,13 +167,10 @@ impl Flusher {
     }
 
     fn note(&self, call: &'static str, error: Option<&StoreError>) {
-        let Some(error) = error else {
-            return self.health.works(Dependency::Results, call);
-        };
-        self.metrics.errors.with_label_values(&[call]).inc();
-        warn!(call, %error, "result store");
-        if error.was_asked() {
-            self.health.fails(Dependency::Results, call, error);
+        self.health.note(Dependency::Results, call, error);
+        if let Some(error) = error {
+            self.metrics.errors.with_label_values(&[call]).inc();
+            warn!(call, %error, "result store");
         }
     }
 

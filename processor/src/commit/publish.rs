@@ -15,9 +15,8 @@ use super::flush::jittered;
 use crate::crash_points::crash_point;
 use crate::latest::{LatestError, LatestState, Publish};
 use crate::partition::workers::Workers;
-use crate::resilience::Transient as _;
 use crate::resilience::health::{Dependency, HealthBoard};
-use crate::stores::{ResultStore, StoreError};
+use crate::stores::ResultStore;
 use crate::telemetry::Metrics;
 
 /// Symbols in one call while a partition is published whole.
@@ -30,9 +29,6 @@ const CHUNK_PAUSE: Duration = Duration::from_millis(10);
 const TIME_PER_VIEW: Duration = Duration::from_micros(50);
 /// How often markers and the live key are compared, also when idle.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-
-/// The call that tells which revision is live.
-const LIVE_REVISION: &str = "live_revision";
 
 /// Asks for a publish now; answered when it is done.
 pub type PublishRequest = oneshot::Sender<()>;
@@ -156,11 +152,10 @@ impl Publisher {
 
     /// Points readers at the live revision of the result store, once nothing would step back.
     async fn follow_live(&self, own_markers: &BTreeMap<i32, i64>) {
-        let live = match self.store.live_revision(&self.pipeline).await {
-            Ok(live) => live,
-            Err(error) => return self.note_results(&error),
-        };
-        self.health.works(Dependency::Results, LIVE_REVISION);
+        let live = self.store.live_revision(&self.pipeline).await;
+        self.health
+            .note(Dependency::Results, "live_revision", live.as_ref().err());
+        let Ok(live) = live else { return };
         if live.is_none_or(|(revision, _)| revision != self.revision) {
             return;
         }
@@ -188,19 +183,10 @@ impl Publisher {
     }
 
     fn note(&self, call: &'static str, error: Option<&LatestError>) {
-        let Some(error) = error else {
-            return self.health.works(Dependency::Latest, call);
-        };
-        self.metrics.errors.with_label_values(&[call]).inc();
-        warn!(call, %error, "latest-state store");
-        if error.was_asked() {
-            self.health.fails(Dependency::Latest, call, error);
-        }
-    }
-
-    fn note_results(&self, error: &StoreError) {
-        if error.was_asked() {
-            self.health.fails(Dependency::Results, LIVE_REVISION, error);
+        self.health.note(Dependency::Latest, call, error);
+        if let Some(error) = error {
+            self.metrics.errors.with_label_values(&[call]).inc();
+            warn!(call, %error, "latest-state store");
         }
     }
 }

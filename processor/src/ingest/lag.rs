@@ -72,16 +72,9 @@ impl LagWatch {
 
     /// `committed` is what the look before saw.
     async fn look(&self, committed: &mut BTreeMap<i32, i64>) {
-        match self.bounds().await {
-            Ok(bounds) => {
-                self.board.replace(bounds);
-                self.health.works(Dependency::Kafka, "log_bounds");
-            }
-            Err(error) => {
-                self.board.replace(BTreeMap::new());
-                self.health.fails(Dependency::Kafka, "log_bounds", &error);
-            }
-        }
+        let bounds = self.bounds().await;
+        self.health.note(Dependency::Kafka, "log_bounds", bounds.as_ref().err());
+        self.board.replace(bounds.unwrap_or_default());
         // Asked again: a partition may have gone while Kafka was asked, and its gauges with it.
         for report in self.workers.report().await {
             let before = committed.insert(report.partition, report.committed);

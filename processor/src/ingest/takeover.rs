@@ -123,14 +123,9 @@ impl TakeOver {
         call: &'static str,
         answer: Result<T, E>,
     ) -> Result<T, E> {
-        match &answer {
-            Ok(_) => self.health.works(dependency, call),
-            Err(error) => {
-                self.metrics.errors.with_label_values(&[call]).inc();
-                if error.was_asked() {
-                    self.health.fails(dependency, call, error);
-                }
-            }
+        self.health.note(dependency, call, answer.as_ref().err());
+        if answer.is_err() {
+            self.metrics.errors.with_label_values(&[call]).inc();
         }
         answer
     }

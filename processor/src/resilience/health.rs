@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Transient;
 use crate::partition::Stop;
 
 /// A dependency that is away for longer makes the process UNHEALTHY instead of DEGRADED.
@@ -91,6 +92,15 @@ impl Facts {
 pub struct HealthBoard(Mutex<Facts>);
 
 impl HealthBoard {
+    /// A call worked or failed. What an open circuit answered says nothing: the failures before it were noted.
+    pub fn note<E: fmt::Display + Transient>(&self, dependency: Dependency, call: &'static str, error: Option<&E>) {
+        match error {
+            None => self.works(dependency, call),
+            Some(error) if error.was_asked() => self.fails(dependency, call, error),
+            Some(_) => {}
+        }
+    }
+
     /// A call worked. It says nothing of another call that goes on failing: a store may answer reads and refuse every write.
     pub fn works(&self, dependency: Dependency, call: &'static str) {
         self.worked_at(dependency, call, Instant::now());
@@ -238,6 +248,7 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stores::StoreError;
 
     #[test]
     fn an_outage_degrades_at_once_and_is_unhealthy_after_a_minute() {
@@ -266,6 +277,15 @@ mod tests {
         board.fails(Dependency::Results, "take_over", &"connection refused");
         board.worked_at(Dependency::Results, "live_revision", Instant::now() + GIVEN_UP_AFTER);
         assert_eq!(board.judge(Instant::now()).0, Level::Healthy);
+    }
+
+    #[test]
+    fn what_an_open_circuit_answered_says_nothing() {
+        let board = HealthBoard::default();
+        let not_asked = StoreError::NotAsked(Duration::from_secs(1));
+        board.note(Dependency::Results, "commit", Some(&not_asked));
+        assert_eq!(board.judge(Instant::now()).0, Level::Healthy);
+        assert!(!board.with(|facts| facts.reached.contains_key(&Dependency::Results)));
     }
 
     #[test]
